@@ -1,0 +1,64 @@
+"""What an attack is: it turns what crossed the wire into pictures, knowing only what it states."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fl_crafter.models.generator import Generator
+
+
+@dataclass(frozen=True)
+class AttackerKnowledge:
+    """All that the eavesdropper knows besides the transcript.
+
+    Attributes:
+        encoder: the victim's. A black-box attack only queries it; a white-box one differentiates it.
+        public_image: photographs of other people, `[count, 3, height, width]` in [0, 1].
+        generator: trained on public faces.
+        amortiser: features -> latents of the generator, a start for inversions.
+        decoder: trained on clean features of public faces, a start for decoders.
+    """
+
+    encoder: nn.Module
+    public_image: Float[Tensor, "count 3 height width"]
+    generator: Generator
+    amortiser: nn.Module
+    decoder: nn.Module
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What an attack made of a batch of features.
+
+    Attributes:
+        image: one image in [0, 1] for each feature, in its order.
+        loss_curve: the attack's own loss as it ran; it never sees the truth.
+    """
+
+    image: Float[Tensor, "batch 3 height width"]
+    loss_curve: list[float] = field(default_factory=list)
+
+
+class Attack(ABC):
+    """Reconstructs images from features. Truth never enters; it joins in the evaluation."""
+
+    name: str
+
+    @abstractmethod
+    def reconstruct(
+        self,
+        feature: Float[Tensor, "batch channels rows columns"],
+        knowledge: AttackerKnowledge,
+        *,
+        random: torch.Generator,
+    ) -> Reconstruction:
+        """Images for features as they crossed the wire.
+
+        Args:
+            feature: from a transcript.
+            knowledge: see `AttackerKnowledge`.
+            random: source of restarts, initialisation and batches.
+        """

@@ -1,0 +1,57 @@
+"""Black-box inversion: a decoder trained on public faces and their features."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
+from fl_crafter.training.decoder import DecoderTraining, train_decoder
+
+
+@dataclass(frozen=True)
+class BlackBoxDecoder(Attack):
+    """Decodes features with a decoder that was trained on clean features of public faces.
+
+    It queries the encoder only. Starting from the weights that the eavesdropper prepared, it trains on
+    the public photographs at hand, with the victim's own preprocessing.
+
+    Attributes:
+        steps: of training on the public photographs; 0 uses the prepared decoder as it is.
+        batch_size: photographs per step.
+        learning_rate: peak of the schedule.
+    """
+
+    steps: int = 60
+    batch_size: int = 32
+    learning_rate: float = 3e-4
+    name: str = "black_box_decoder"
+
+    def reconstruct(
+        self,
+        feature: Float[Tensor, "batch channels rows columns"],
+        knowledge: AttackerKnowledge,
+        *,
+        random: torch.Generator,
+    ) -> Reconstruction:
+        """See `Attack`; the curve holds the last training loss."""
+        decoder = copy.deepcopy(knowledge.decoder)
+        curve: list[float] = []
+        if self.steps:
+            for parameter in decoder.parameters():
+                parameter.requires_grad_(True)
+            settings = DecoderTraining(
+                steps=self.steps,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                seed=int(torch.randint(2**31, (1,), generator=random)),
+            )
+            photographs = (knowledge.public_image * 255).round().byte()
+            decoder, figures = train_decoder(
+                decoder, knowledge.encoder, photographs, settings=settings, title="eavesdropper"
+            )
+            curve.append(figures["pixel"])
+        with torch.no_grad():
+            return Reconstruction(torch.cat([decoder(part) for part in feature.split(64)]), curve)

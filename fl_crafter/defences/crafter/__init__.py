@@ -1,0 +1,1 @@
+"""Crafter: features whose inversion is an average public face (NDSS 2024)."""

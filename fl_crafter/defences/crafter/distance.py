@@ -1,0 +1,154 @@
+"""How far what an eavesdropper sees of a person is from what it would see of anybody.
+
+The paper's loss compares a batch of inversions with a batch of average faces. A batch of many different
+people, perfectly reconstructed, is itself a sample of faces: that distance can be small with everyone
+exposed. The definition behind it (epsilon-PII, section 4.2) is about ONE person's feature, so here the
+critic sees pairs: `(reference of person i, reconstruction of person i)` against
+`(reference of person i, prior image)`. The Wasserstein distance of the two is zero only if the
+reconstruction is independent of the person and distributed as the prior, however many people share a batch.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from fl_crafter.models.critic import Critic, gradient_penalty
+
+
+@dataclass(frozen=True)
+class CriticSettings:
+    """Settings of the WGAN-GP critic that is trained afresh for each batch.
+
+    Attributes:
+        widths: channels of its convolutions.
+        rate: Adam's learning rate.
+        warm_up: steps before crafting begins.
+        steps: steps per crafting step.
+        penalty: weight of the gradient penalty.
+        batch_size: pairs of each kind per step.
+        pool: images are averaged over squares of this side first.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 128)
+    rate: float = 1e-3
+    warm_up: int = 60
+    steps: int = 3
+    penalty: float = 10.0
+    batch_size: int = 32
+    pool: int = 2
+
+
+class PairedCritic:
+    """A critic of (reference, image) pairs, following one batch while it is crafted.
+
+    Args:
+        reference: what identifies each person, `[batch, 3, height, width]`.
+        prior: images of nobody in particular, as the same eavesdropper would see them.
+        settings: see `CriticSettings`.
+        random: source of initialisation, pairing and batches.
+    """
+
+    def __init__(
+        self,
+        reference: Float[Tensor, "batch 3 height width"],
+        prior: Float[Tensor, "count 3 height width"],
+        *,
+        settings: CriticSettings,
+        random: torch.Generator,
+    ) -> None:
+        self.settings = settings
+        self.random = random
+        self.reference = F.avg_pool2d(reference, settings.pool)
+        self.prior = F.avg_pool2d(prior, settings.pool)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
+            self.critic = Critic(
+                settings.widths, image_size=self.prior.shape[-1], channels=6, kernel=4, norm=False
+            ).to(reference.device)
+        self.optimizer = torch.optim.Adam(
+            self.critic.parameters(), lr=settings.rate, betas=(0.5, 0.9)
+        )
+
+    def _pick(self, count: int, among: int) -> Tensor:
+        return torch.randint(among, (count,), generator=self.random)
+
+    def train(self, image: Float[Tensor, "batch 3 height width"], *, steps: int) -> None:
+        """Let the critic learn what separates the reconstructions from the prior."""
+        small = F.avg_pool2d(image, self.settings.pool)
+        for _ in range(steps):
+            rows = self._pick(self.settings.batch_size, len(small))
+            strangers = self._pick(self.settings.batch_size, len(self.prior))
+            joint = torch.cat([self.reference[rows], small[rows]], 1)
+            product = torch.cat([self.reference[rows], self.prior[strangers]], 1)
+            flip = torch.rand(len(rows), 1, 1, 1, generator=self.random).to(joint) < 0.5
+            joint = torch.where(flip, joint.flip(3), joint)
+            product = torch.where(flip, product.flip(3), product)
+            scores = self.critic(torch.cat([joint, product]))
+            gap = scores[len(rows) :].mean() - scores[: len(rows)].mean()
+            penalty = gradient_penalty(self.critic, joint, product, random=self.random)
+            self.optimizer.zero_grad(set_to_none=True)
+            (self.settings.penalty * penalty - gap).backward()
+            self.optimizer.step()
+
+    def privacy_loss(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch 3 height width"]]:
+        """Privacy loss of each reconstruction, minus the critic's score, and its image gradient."""
+        leaf = image.detach().requires_grad_(True)
+        with torch.enable_grad():
+            small = F.avg_pool2d(leaf, self.settings.pool)
+            loss = -self.critic(torch.cat([self.reference, small], 1))
+            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+        return loss.detach(), gradient
+
+    def gap(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch"]:
+        """Score of the prior, beside each person's reference, minus that of the reconstruction.
+
+        Its mean is the critic's estimate of the Wasserstein distance: large for exposed people.
+        """
+        with torch.no_grad():
+            small = F.avg_pool2d(image, self.settings.pool)
+            own = self.critic(torch.cat([self.reference, small], 1))
+            others = []
+            for _ in range(4):
+                strangers = self._pick(len(image), len(self.prior))
+                pair = torch.cat([self.reference, self.prior[strangers]], 1)
+                others.append(self.critic(pair))
+        return torch.stack(others).mean(0) - own
+
+
+def estimate_epsilon_pii(
+    reconstruction: Float[Tensor, "batch 3 height width"],
+    reference: Float[Tensor, "batch 3 height width"],
+    prior: Float[Tensor, "count 3 height width"],
+    *,
+    settings: CriticSettings = CriticSettings(warm_up=300),
+    folds: int = 2,
+    random: torch.Generator,
+) -> Float[Tensor, "batch"]:
+    """Each sample's share of the epsilon-PII estimate, by critics that never trained on it.
+
+    The mean over samples estimates the distance between what the eavesdropper sees of these people
+    and what it sees of anybody (Crafter, definition 1, empirical). It holds for this eavesdropper
+    and this critic only; it is not differential privacy.
+
+    Args:
+        reconstruction: what the eavesdropper made of the released features.
+        reference: the person's own picture, or the best reconstruction of the clean feature.
+        prior: public faces as the same eavesdropper would see them.
+        settings: of the critics; `warm_up` is the number of their training steps.
+        folds: parts of the batch, each judged by a critic trained on the others.
+        random: source of folds, initialisation and batches.
+    """
+    part = torch.randperm(len(reconstruction), generator=random) % folds
+    result = torch.zeros(len(reconstruction))
+    for fold in range(folds):
+        inside, outside = part == fold, part != fold
+        critic = PairedCritic(reference[outside], prior, settings=settings, random=random)
+        critic.train(reconstruction[outside], steps=settings.warm_up)
+        critic.reference = F.avg_pool2d(reference[inside], settings.pool)
+        result[inside] = critic.gap(reconstruction[inside]).cpu()
+    return result

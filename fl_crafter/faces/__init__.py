@@ -1,0 +1,1 @@
+"""Faces: one record for every dataset, and readers that check what they read."""

@@ -1,0 +1,194 @@
+"""A Flower mod that protects whatever a ClientApp returns: Crafter as a plug-in."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NoReturn
+
+import torch
+from flwr.app import Array, ArrayRecord, Context, Error, Message, RecordDict
+from flwr.clientapp.typing import ClientAppCallable
+from flwr.common.constant import ErrorCode
+
+from fl_crafter.defences.base import Defence, Protected, Status
+from fl_crafter.errors import InputError
+from fl_crafter.flower.payload import PayloadError, decode_array
+
+Randomness = Callable[[Message, Context], torch.Generator]
+Observer = Callable[[Message, Context, Protected], None]
+FailureObserver = Callable[[Message, Context, Exception], None]
+
+_log = logging.getLogger("fl_crafter")
+
+
+class RefusedRelease(Exception):
+    """A reply that must not leave; the text is one sentence without content of the reply."""
+
+
+def fresh_random(message: Message, context: Context) -> torch.Generator:
+    """A generator that nobody else can predict; the mod's default."""
+    return torch.Generator().manual_seed(int.from_bytes(os.urandom(8), "little", signed=True))
+
+
+def protect_array(
+    array: Array,
+    defence: Defence,
+    *,
+    random: torch.Generator,
+    device: torch.device | str = "cpu",
+) -> tuple[Array, Protected]:
+    """Protect features as they lie in a message: decode, protect, check, encode with the same type.
+
+    Args:
+        array: clean features, float16 or float32, `[batch, channels, rows, columns]`.
+        defence: what replaces them.
+        random: source of the defence's randomness.
+        device: where the defence works.
+
+    Returns:
+        The array to send and what the defence reported, with the figure `seconds` added.
+
+    Raises:
+        RefusedRelease: clean or protected features are not finite, not of the agreed form, or the
+            defence diverged.
+    """
+    if len(array.shape) != 4:
+        raise RefusedRelease("The features must have four dimensions; nothing was sent.")
+    try:
+        clean = decode_array(array, tuple(array.shape), name="feature")
+    except PayloadError as error:
+        raise RefusedRelease(f"{str(error).removesuffix('.')}; nothing was sent.") from error
+    if not torch.isfinite(clean).all():
+        raise RefusedRelease("The clean features are not finite; nothing was sent.")
+    began = time.monotonic()
+    protected = defence.protect(clean.to(device), random=random)
+    seconds = time.monotonic() - began
+    if protected.status == Status.DIVERGED:
+        raise RefusedRelease(f"The defence {defence.name} diverged; nothing was sent.")
+    if protected.feature.shape != clean.shape:
+        raise RefusedRelease(f"The defence {defence.name} changed the shape; nothing was sent.")
+    wire = torch.float16 if array.dtype == "float16" else torch.float32
+    feature = protected.feature.detach().cpu().to(wire)
+    if not torch.isfinite(feature).all():
+        raise RefusedRelease(
+            f"The features protected by {defence.name} are not finite in {array.dtype}; "
+            "nothing was sent."
+        )
+    figures = protected.figures | {"seconds": seconds}
+    return Array(feature.contiguous().numpy()), replace(protected, figures=figures)
+
+
+class CrafterMod:
+    """Replaces the features in a ClientApp's reply by protected ones.
+
+    Put it LAST in the list of mods: Flower makes the last one the innermost, so every other mod,
+    and everything beyond, sees protected features only. The ClientApp and the server need no
+    change::
+
+        mod = CrafterMod(lambda: build_defence("crafter", ...), record="features", key="feature")
+        app = ClientApp(mods=[message_size_mod, mod])
+
+    A reply without arrays passes as it is. A reply that cannot be protected becomes an error reply
+    of one sentence, and so does an exception in the ClientApp, of which only the type's name is
+    sent: its text may name people and files, and goes to the client's own log.
+
+    Args:
+        defence: a defence, or a function of no argument that makes one; it is called once per
+            process.
+        record: name of the ArrayRecord in the reply that holds the features.
+        key: name of the features in that record.
+        passing: names of further arrays, in the same record, that may leave unprotected. Any array
+            not named here is refused, since it may be a copy of the features; so are bytes in a
+            ConfigRecord. Metrics and other settings leave as they are.
+        random: gives the defence's generator for a message; None draws a fresh, secret one each
+            time. Only a simulation, to be repeatable, has reason to give another.
+        observe: is told the client's own account of each protection, which stays on the device.
+        observe_failure: is told of an exception in the ClientApp or the defence, on the device too.
+        device: where the defence works.
+    """
+
+    def __init__(
+        self,
+        defence: Defence | Callable[[], Defence],
+        *,
+        record: str = "features",
+        key: str = "feature",
+        passing: tuple[str, ...] = ("labels",),
+        random: Randomness = fresh_random,
+        observe: Observer | None = None,
+        observe_failure: FailureObserver | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._defence = defence
+        self.record = record
+        self.key = key
+        self.passing = passing
+        self.random = random
+        self.observe = observe
+        self.observe_failure = observe_failure
+        self.device = device
+
+    @property
+    def defence(self) -> Defence:
+        """The defence; made at the first use in this process."""
+        if not isinstance(self._defence, Defence):
+            self._defence = self._defence()
+        return self._defence
+
+    def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        """Call the inner app and protect its reply."""
+        try:
+            reply = call_next(message, context)
+            if reply.has_error():
+                return reply
+            protected = self._protect(reply.content, message, context)
+            if protected is not None and self.observe is not None:
+                self.observe(message, context, protected)
+            return reply
+        except (RefusedRelease, PayloadError) as refusal:
+            _log.warning("%s", refusal)
+            return _refusal(message, str(refusal))
+        except Exception as error:
+            # whatever went wrong, neither the clean reply nor the error's text may leave
+            trace = None if isinstance(error, InputError) else error
+            _log.error("the client failed: %s", error, exc_info=trace)
+            if self.observe_failure is not None:
+                self.observe_failure(message, context, error)
+            return _refusal(message, f"The client failed with {type(error).__name__}.")
+
+    def _protect(self, content: RecordDict, message: Message, context: Context) -> Protected | None:
+        """Replace the features in a reply; returns the defence's account, None without arrays."""
+        if not content.array_records:
+            return None
+        if set(content.array_records) != {self.record}:
+            _refuse(f"Arrays may leave in the record {self.record} only; nothing was sent.")
+        arrays = content.array_records[self.record]
+        if self.key not in arrays:
+            _refuse(f"The record {self.record} holds no array {self.key}; nothing was sent.")
+        if not set(arrays) <= {self.key, *self.passing}:
+            _refuse(
+                f"The record {self.record} holds arrays that are neither {self.key} nor allowed "
+                "to pass; nothing was sent."
+            )
+        if any(isinstance(v, bytes) for c in content.config_records.values() for v in c.values()):
+            _refuse("Bytes may not leave beside the features; nothing was sent.")
+        array, protected = protect_array(
+            arrays[self.key],
+            self.defence,
+            random=self.random(message, context),
+            device=self.device,
+        )
+        content[self.record] = ArrayRecord(
+            {name: array if name == self.key else kept for name, kept in arrays.items()}
+        )
+        return protected
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise RefusedRelease(sentence)
+
+
+def _refusal(message: Message, sentence: str) -> Message:
+    return Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, sentence), reply_to=message)

@@ -1,0 +1,90 @@
+"""The eavesdropper's tap: a Grid that notes down what crosses it and changes nothing."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from flwr.app import Message, RecordDict
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+
+from fl_crafter.flower.payload import Payload, PayloadError, PayloadTerms, read_payload
+from fl_crafter.transcript import Transcript, concatenate
+
+
+class TapGrid(Grid):
+    """Wraps the server's grid; everything that the server receives is recorded on the way.
+
+    The server never asks for the record: the tap stands for whoever can read the traffic, be it a
+    curious server or somebody on the line.
+
+    Args:
+        grid: the grid to listen on.
+        terms: how a feature message looks; a reply that is none is counted in `unread`.
+    """
+
+    def __init__(self, grid: Grid, *, terms: PayloadTerms) -> None:
+        self._grid = grid
+        self._terms = terms
+        self._parts: list[Payload] = []
+        self.unread: Counter[str] = Counter()
+
+    @property
+    def transcript(self) -> Transcript | None:
+        """All feature messages so far, in the order of their arrival; None before the first."""
+        if not self._parts:
+            return None
+        return concatenate([part.transcript() for part in self._parts])
+
+    def _record(self, replies: Iterable[Message]) -> list[Message]:
+        kept = list(replies)
+        for reply in kept:
+            if reply.has_error():
+                continue
+            try:
+                self._parts.append(read_payload(reply.content, self._terms))
+            except PayloadError as refusal:
+                self.unread[str(refusal)] += 1
+        return kept
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Send messages, wait for the replies, and note them down."""
+        return self._record(self._grid.send_and_receive(messages=messages, timeout=timeout))
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Fetch replies by message id, and note them down."""
+        return self._record(self._grid.pull_messages(message_ids))
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send messages without waiting."""
+        return self._grid.push_messages(messages)
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Create a message for a node."""
+        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """The nodes that are connected."""
+        return self._grid.get_node_ids()
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        """What is known of the nodes that are connected."""
+        return self._grid.get_nodes()
+
+    def set_run(self, run: Run) -> None:
+        """Set the run that the grid works in."""
+        self._grid.set_run(run)
+
+    @property
+    def run(self) -> Run:
+        """The run that the grid works in."""
+        return self._grid.run

@@ -1,0 +1,145 @@
+"""Inverters: solve the eavesdropper's inner problem from a start."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fl_crafter.inversion.linear_solvers import ConjugateGradient
+from fl_crafter.inversion.problem import InversionProblem
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """Result of an inversion.
+
+    Attributes:
+        latent: `[batch, latent_size]`, the best seen.
+        objective: inner objective of each sample.
+        stationarity_residual: norm of the inner gradient of each sample.
+        curve: mean objective after each step, the start first.
+    """
+
+    latent: Float[Tensor, "batch latent_size"]
+    objective: Float[Tensor, "batch"]
+    stationarity_residual: Float[Tensor, "batch"]
+    curve: list[float]
+
+
+class Inverter(ABC):
+    """Finds the latents of a batch of features; the samples never see each other."""
+
+    @abstractmethod
+    def invert(
+        self,
+        problem: InversionProblem,
+        feature: Float[Tensor, "batch *shape"],
+        *,
+        start: Float[Tensor, "batch latent_size"],
+    ) -> Inversion:
+        """Minimise the objective of each sample from `start`."""
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardt(Inverter):
+    """Damped Gauss-Newton steps, with a damping and an acceptance test per sample.
+
+    Attributes:
+        steps: most steps.
+        inner_iterations: conjugate-gradient iterations per step.
+        damping: first damping, relative to the mean diagonal of the Gauss-Newton matrix that the
+            first gradient direction sees.
+    """
+
+    steps: int = 12
+    inner_iterations: int = 6
+    damping: float = 0.1
+
+    def invert(
+        self,
+        problem: InversionProblem,
+        feature: Float[Tensor, "batch *shape"],
+        *,
+        start: Float[Tensor, "batch latent_size"],
+    ) -> Inversion:
+        """See `Inverter`; the objective of a sample never rises."""
+        solver = ConjugateGradient(self.inner_iterations)
+        latent = start.detach()
+        at = problem.linearise(latent)
+        objective = problem.objective_of(at.output, latent, feature)
+        gradient = at.gradient(feature)
+        damping = self.damping * _curvature(at.gauss_newton(gradient), gradient)
+        curve = [float(objective.mean())]
+        for _ in range(self.steps):
+
+            def damped(vector: Tensor, at=at, damping=damping) -> Tensor:
+                return at.gauss_newton(vector) + damping[:, None] * vector
+
+            move = solver.solve(damped, -gradient).value
+            trial = latent + move
+            trial_at = problem.linearise(trial)
+            trial_objective = problem.objective_of(trial_at.output, trial, feature)
+            better = trial_objective < objective
+            damping = torch.where(better, damping / 3, damping * 4)
+            if not bool(better.any()):
+                curve.append(curve[-1])
+                continue
+            latent = torch.where(better[:, None], trial, latent)
+            objective = torch.where(better, trial_objective, objective)
+            curve.append(float(objective.mean()))
+            at = trial_at if bool(better.all()) else problem.linearise(latent)
+            gradient = at.gradient(feature)
+        return Inversion(latent, objective.detach(), gradient.norm(dim=1), curve)
+
+
+def _curvature(product: Tensor, vector: Tensor) -> Tensor:
+    """Rayleigh quotient of each sample, kept above the smallest normal number."""
+    tiny = torch.finfo(vector.dtype).tiny
+    quotient = (product * vector).sum(1) / vector.square().sum(1).clamp_min(tiny)
+    return quotient.clamp_min(tiny)
+
+
+@dataclass(frozen=True)
+class Momentum(Inverter):
+    """Gradient descent with momentum, as published: 600 steps, or 80 after an amortised start.
+
+    The published rate belongs to a sum over the feature's elements; `rate` is therefore applied to
+    the gradient times the feature's size.
+
+    Attributes:
+        steps: number of steps.
+        rate: step length.
+        momentum: share of the last move that is kept.
+    """
+
+    steps: int = 600
+    rate: float = 5e-3
+    momentum: float = 0.9
+
+    def invert(
+        self,
+        problem: InversionProblem,
+        feature: Float[Tensor, "batch *shape"],
+        *,
+        start: Float[Tensor, "batch latent_size"],
+    ) -> Inversion:
+        """See `Inverter`; keeps the best latent of each sample, not the last."""
+        latent, velocity = start.detach(), torch.zeros_like(start)
+        best, best_objective, best_norm = latent, torch.full((len(start),), torch.inf), latent[:, 0]
+        best_objective = best_objective.to(start)
+        curve = []
+        for index in range(self.steps + 1):
+            at = problem.linearise(latent)
+            objective = problem.objective_of(at.output, latent, feature)
+            gradient = at.gradient(feature)
+            better = objective < best_objective
+            best = torch.where(better[:, None], latent, best)
+            best_norm = torch.where(better, gradient.norm(dim=1), best_norm)
+            best_objective = torch.where(better, objective, best_objective)
+            curve.append(float(objective.mean()))
+            if index < self.steps:
+                velocity = self.momentum * velocity - self.rate * at.size * gradient
+                latent = latent + velocity
+        return Inversion(best, best_objective, best_norm, curve)

@@ -1,0 +1,94 @@
+"""The eavesdropper's inner problem: the latent whose image has the observed feature."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class InversionProblem:
+    """One per-sample least-squares objective, used by every solver and every gradient alike.
+
+    `L(z, F) = mean((h(z) - F)^2) / 2 + latent_weight * mean(z^2) / 2`, with `h = encoder o generator`
+    (Crafter, eq. 3, with the squared per-sample residual). The second term is the negative
+    log-density of the latent prior and makes the Gauss-Newton matrix positive definite.
+
+    Attributes:
+        forward: latents `[batch, latent_size]` -> features, with frozen weights.
+        latent_weight: weight of the prior, >= 0.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    latent_weight: float = 1e-3
+
+    def objective(
+        self,
+        latent: Float[Tensor, "batch latent_size"],
+        feature: Float[Tensor, "batch *shape"],
+    ) -> Float[Tensor, "batch"]:
+        """Objective of each sample."""
+        return self.objective_of(self.forward(latent), latent, feature)
+
+    def objective_of(self, output: Tensor, latent: Tensor, feature: Tensor) -> Tensor:
+        """Objective of each sample, for a forward result that is already at hand."""
+        distance = (output - feature).flatten(1).square().mean(1)
+        return 0.5 * (distance + self.latent_weight * latent.square().mean(1))
+
+    def linearise(self, latent: Float[Tensor, "batch latent_size"]) -> "Linearisation":
+        """The forward map and its Jacobian at a latent."""
+        return Linearisation(self, latent)
+
+
+class Linearisation:
+    """`h(z)` and products with its Jacobian `J` and with the Gauss-Newton matrix, at one latent.
+
+    All products are per sample and need no second derivative: one reverse pass for `J^T u`, one
+    forward-mode pass for `J v`.
+
+    Attributes:
+        output: `h(z)`, `[batch, *shape]`, without gradient.
+    """
+
+    def __init__(self, problem: InversionProblem, latent: Tensor) -> None:
+        self.problem = problem
+        self.latent = latent.detach()
+        self._leaf = self.latent.clone().requires_grad_(True)
+        with torch.enable_grad():
+            self._output = problem.forward(self._leaf)
+        self.output = self._output.detach()
+        self.size = self.output[0].numel()
+
+    def jvp(self, tangent: Float[Tensor, "batch latent_size"]) -> Float[Tensor, "batch *shape"]:
+        """`J v` for each sample."""
+        with torch.no_grad():
+            return torch.func.jvp(self.problem.forward, (self.latent,), (tangent,))[1]
+
+    def vjp(self, cotangent: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch latent_size"]:
+        """`J^T u` for each sample."""
+        return torch.autograd.grad(self._output, self._leaf, cotangent, retain_graph=True)[0]
+
+    def gradient(self, feature: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch latent_size"]:
+        """Gradient of the objective with respect to the latent, of each sample."""
+        prior = self.problem.latent_weight / self.latent.shape[1] * self.latent
+        return self.vjp((self.output - feature) / self.size) + prior
+
+    def gauss_newton(
+        self, vector: Float[Tensor, "batch latent_size"]
+    ) -> Float[Tensor, "batch latent_size"]:
+        """`(J^T J / size + latent_weight / latent_size * I) v` for each sample."""
+        prior = self.problem.latent_weight / self.latent.shape[1] * vector
+        return self.vjp(self.jvp(vector) / self.size) + prior
+
+
+def latent_inversion(
+    generator: nn.Module, encoder: nn.Module, *, latent_weight: float = 1e-3
+) -> InversionProblem:
+    """The white-box eavesdropper's problem for a frozen generator and encoder."""
+
+    def forward(latent: Tensor) -> Tensor:
+        return encoder(generator(latent))
+
+    return InversionProblem(forward, latent_weight)

@@ -1,0 +1,112 @@
+"""Cut any torchvision backbone, or other traceable network, at a named layer."""
+
+from copy import deepcopy
+
+from torch import fx, nn
+
+from fl_crafter._torchvision import torchvision
+from fl_crafter.errors import InputError
+from fl_crafter.models.split import Encoder, SplitModel
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def cut_at(model: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
+    """Split a network into what comes up to and including `layer`, and the rest.
+
+    Args:
+        model: traceable by `torch.fx`.
+        layer: dotted name of a module, as in `model.named_modules()`.
+
+    Raises:
+        InputError: there is no such layer, or a connection skips over it, so that its output alone
+            does not determine the rest.
+    """
+    graph_module = fx.symbolic_trace(model)
+    nodes = list(graph_module.graph.nodes)
+    inside = [
+        index
+        for index, node in enumerate(nodes)
+        if node.op == "call_module" and (str(node.target) + ".").startswith(layer + ".")
+    ]
+    if not inside:
+        names = ", ".join(name for name, _ in model.named_children())
+        raise InputError(f"The network has no layer '{layer}'; its top-level layers are {names}.")
+    last = inside[-1]
+    # a residual block ends in additions and activations that are not modules of their own name
+    while _crosses(nodes, last) and last + 1 < len(nodes) - 1:
+        last += 1
+    if last - inside[-1] > 4 or _crosses(nodes, last):
+        raise InputError(f"Connections skip over layer '{layer}'; cut where all of them have met.")
+    return _front(graph_module, last), _back(graph_module, last)
+
+
+def _crosses(nodes: list[fx.Node], last: int) -> bool:
+    order = {node: index for index, node in enumerate(nodes)}
+    return any(
+        order[user] > last and order[node] < last and node.op != "get_attr"
+        for node in nodes[:last]
+        for user in node.users
+    )
+
+
+def _front(traced: fx.GraphModule, last: int) -> nn.Module:
+    front = deepcopy(traced)
+    nodes = list(front.graph.nodes)
+    for node in reversed(nodes[last + 1 :]):
+        front.graph.erase_node(node)
+    front.graph.output(nodes[last])
+    return _finished(front)
+
+
+def _back(traced: fx.GraphModule, last: int) -> nn.Module:
+    back = deepcopy(traced)
+    nodes = list(back.graph.nodes)
+    with back.graph.inserting_after(nodes[last]):
+        feature = back.graph.placeholder("feature")
+    nodes[last].replace_all_uses_with(feature)
+    for node in reversed(nodes[: last + 1]):
+        if not node.users:
+            back.graph.erase_node(node)
+    return _finished(back)
+
+
+def _finished(part: fx.GraphModule) -> nn.Module:
+    part.graph.lint()
+    part.recompile()
+    part.delete_all_unused_submodules()
+    return part
+
+
+def torchvision_split(
+    name: str, *, layer: str, attributes: int, pretrained: nn.Module | None = None
+) -> SplitModel:
+    """A torchvision classifier, cut at a named layer, with one logit per attribute.
+
+    Args:
+        name: of the architecture, such as `resnet50` or `mobilenet_v3_small`.
+        layer: dotted name of the last layer of the encoder.
+        attributes: number of logits.
+        pretrained: a network with weights, used instead of a fresh `name`.
+
+    Raises:
+        InputError: unknown architecture or layer, or a cut that connections skip over.
+    """
+    if pretrained is None and name not in torchvision.models.list_models(torchvision.models):
+        raise InputError(f"torchvision has no classifier named '{name}'; see its list_models().")
+    model = pretrained or torchvision.models.get_model(name, num_classes=attributes)
+    front, back = cut_at(model, layer)
+    return SplitModel(Encoder(front, mean=IMAGENET_MEAN, std=IMAGENET_STD), back)
+
+
+def vgg16_split(*, attributes: int) -> SplitModel:
+    """VGG16 cut after its second pool: 128x16x16 for a 64x64 image (Crafter, appendix).
+
+    The classifier is global average pooling and one linear layer, as faces are small images.
+    """
+    layers = list(torchvision.models.vgg16_bn(num_classes=attributes).features.children())
+    pools = [index for index, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
+    cut = pools[1] + 1
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, attributes)]
+    return SplitModel(Encoder(nn.Sequential(*layers[:cut])), nn.Sequential(*layers[cut:], *head))

@@ -1,0 +1,94 @@
+"""Decoders: feature -> image, what a black-box eavesdropper trains on public faces."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class ConvolutionalDecoder(nn.Module):
+    """A decoder that keeps the feature's spatial layout: the strong one.
+
+    Args:
+        channels: channels of the feature.
+        widths: channels of the residual trunk and after each doubling.
+        blocks: residual blocks at the feature's resolution.
+        shuffle: double the side by pixel shuffling instead of by transposed convolutions, for a
+            decoder that shares no layer shape with another one.
+    """
+
+    def __init__(
+        self,
+        channels: int = 64,
+        *,
+        widths: tuple[int, ...] = (128, 64, 32),
+        blocks: int = 1,
+        shuffle: bool = False,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 3, 1, 1), nn.ReLU()]
+        layers += [_Residual(widths[0]) for _ in range(blocks)]
+        for width_in, width in zip(widths, widths[1:], strict=False):
+            if shuffle:
+                layers += [nn.Conv2d(width_in, 4 * width, 3, 1, 1), nn.PixelShuffle(2)]
+            else:
+                layers += [nn.ConvTranspose2d(width_in, width, 4, 2, 1)]
+            layers.append(nn.ReLU())
+        layers.append(nn.Conv2d(widths[-1], 3, 3, 1, 1))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(
+        self, feature: Float[Tensor, "batch channels rows columns"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Images in [0, 1]."""
+        return torch.sigmoid(self.layers(feature))
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1)
+        )
+
+    def forward(self, value: Tensor) -> Tensor:
+        return torch.relu(value + self.layers(value))
+
+
+class DenseDecoder(nn.Module):
+    """The published decoder: the whole feature through one linear layer, then four up-blocks.
+
+    Args:
+        feature_shape: (channels, rows, columns) of the feature.
+        widths: channels at 4x4 and after each of the doublings but the last.
+    """
+
+    def __init__(
+        self,
+        feature_shape: tuple[int, int, int],
+        *,
+        widths: tuple[int, ...] = (512, 256, 128, 64),
+    ) -> None:
+        super().__init__()
+        channels, rows, columns = feature_shape
+        layers: list[nn.Module] = [
+            nn.Flatten(),
+            nn.Linear(channels * rows * columns, widths[0] * 16),
+            nn.Unflatten(1, (widths[0], 4, 4)),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        ]
+        doubling = {"stride": 2, "padding": 2, "output_padding": 1}
+        for width_in, width in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.ConvTranspose2d(width_in, width, 5, **doubling),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            ]
+        layers.append(nn.ConvTranspose2d(widths[-1], 3, 5, **doubling))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(
+        self, feature: Float[Tensor, "batch channels rows columns"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Images in [0, 1]."""
+        return torch.sigmoid(self.layers(feature))

@@ -1,0 +1,73 @@
+"""Generators: latent -> image, trained on public faces."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class GeneratorShape:
+    """Size of a generator.
+
+    Attributes:
+        latent_size: number of latent dimensions.
+        widths: channels at the start and after each doubling but the last, which gives the image.
+        start: side of the first feature map, in pixels; the image's side is `start * 2**len(widths)`.
+        kernel: side of the transposed convolutions' kernels.
+    """
+
+    latent_size: int
+    widths: tuple[int, ...]
+    start: int
+    kernel: int
+
+
+# Crafter's generators for CelebA (NDSS 2024, appendix) and the one whose weights are shipped.
+G1 = GeneratorShape(latent_size=500, widths=(256, 128, 64), start=8, kernel=5)
+G2 = GeneratorShape(latent_size=500, widths=(512, 256, 128, 64), start=4, kernel=5)
+SHIPPED = GeneratorShape(latent_size=256, widths=(256, 192, 128, 96), start=4, kernel=4)
+
+
+class Generator(nn.Module):
+    """A DCGAN-shaped generator: a linear layer, then transposed convolutions of stride 2.
+
+    Args:
+        shape: see `GeneratorShape`.
+    """
+
+    def __init__(self, shape: GeneratorShape = SHIPPED) -> None:
+        super().__init__()
+        self.shape = shape
+        self.latent_size = shape.latent_size
+        first = shape.widths[0]
+        layers: list[nn.Module] = [
+            nn.Linear(shape.latent_size, first * shape.start**2, bias=False),
+            nn.Unflatten(1, (first, shape.start, shape.start)),
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+        ]
+        # (kernel - 1) // 2 with an output padding for odd kernels doubles the side exactly
+        doubling = {"stride": 2, "padding": (shape.kernel - 1) // 2, "output_padding": shape.kernel % 2}
+        for width_in, width in zip(shape.widths, shape.widths[1:], strict=False):
+            layers += [
+                nn.ConvTranspose2d(width_in, width, shape.kernel, bias=False, **doubling),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            ]
+        layers.append(nn.ConvTranspose2d(shape.widths[-1], 3, shape.kernel, **doubling))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(
+        self, latent: Float[Tensor, "batch latent_size"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Images in [0, 1]; a latent drawn from N(0, I) gives a random public face."""
+        return torch.sigmoid(self.layers(latent))
+
+    def sample(self, count: int, *, random: torch.Generator) -> Float[Tensor, "count 3 height width"]:
+        """`count` images of latents drawn from N(0, I), without gradients."""
+        reference = next(self.parameters())
+        latent = torch.randn(count, self.latent_size, generator=random).to(reference)
+        with torch.no_grad():
+            return torch.cat([self(part) for part in latent.split(128)])

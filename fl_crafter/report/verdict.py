@@ -1,0 +1,188 @@
+"""The verdict in plain words, computed from the figures, whichever way they fall."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fl_crafter.evaluation import CRAFTER, NO_DEFENCE, DefenceRecord, Summary
+from fl_crafter.report.words import attack_name, defence_name, figure, percent, percent_interval
+
+SERIOUS = 0.7  # of the test photographs, named by the better attack on clean features
+FRACTION = 1 / 3  # of that, which Crafter may leave
+AUC_LOSS = 0.05
+
+
+class Outcome(StrEnum):
+    """How a figure compares with its mark."""
+
+    MET = "met"
+    MISSED = "missed"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence of the verdict.
+
+    Attributes:
+        outcome: met, missed, or a note that no mark belongs to.
+        title: a few words.
+        text: the figures in a sentence.
+    """
+
+    outcome: Outcome
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What Crafter is held to, in figures of this run.
+
+    Attributes:
+        utility_auc: the least.
+        top1: the most that any attack may name.
+    """
+
+    utility_auc: float
+    top1: float
+
+
+def mark(summary: Summary) -> Mark | None:
+    """The mark: a third of what the better attack names without defence, .05 AUC below it."""
+    undefended = summary.defences.get(NO_DEFENCE)
+    if undefended is None:
+        return None
+    best = undefended.identification[undefended.better_attack()].top1
+    return Mark(utility_auc=undefended.utility_auc - AUC_LOSS, top1=best * FRACTION)
+
+
+def headline(findings: list[Finding]) -> str:
+    """The verdict in one sentence."""
+    outcomes = {finding.outcome for finding in findings}
+    if Outcome.MISSED in outcomes:
+        return "In this run Crafter missed its mark."
+    if Outcome.MET in outcomes:
+        return "In this run Crafter met its mark."
+    return "This run does not put Crafter to the test."
+
+
+def verdict(summary: Summary) -> list[Finding]:
+    """All findings: whether the attacks are serious, whether Crafter meets its mark, and the floors."""
+    undefended, crafter = (summary.defences.get(name) for name in (NO_DEFENCE, CRAFTER))
+    findings: list[Finding] = []
+    if undefended is not None:
+        findings.append(_attacks(undefended))
+    if undefended is not None and crafter is not None:
+        findings.append(_privacy(summary, undefended, crafter))
+        findings.append(_utility(undefended, crafter))
+    if crafter is not None:
+        findings.append(_against_chance(crafter))
+        findings.extend(_against_controls(summary, crafter))
+    else:
+        text = "The run holds no Crafter, so nothing is said about it."
+        findings.append(Finding(Outcome.NOTE, "Crafter was not run", text))
+    return findings
+
+
+def _attacks(undefended: DefenceRecord) -> Finding:
+    attack = undefended.better_attack()
+    own = undefended.identification[attack]
+    enough = own.top1 >= SERIOUS
+    text = (
+        f"Without defence the better attack ({attack_name(attack).lower()}) shows a face that the "
+        f"evaluator gives the right name for {percent(own.top1)} of the photographs; the mark for an "
+        f"attack to be taken seriously is {percent(SERIOUS)}. Guessing gets "
+        f"{percent(own.chance.top1)}."
+    )
+    if enough:
+        return Finding(Outcome.MET, "The attacks are serious", text)
+    text += " The defences below are measured against weak attacks, and look better than they are."
+    return Finding(Outcome.MISSED, "The attacks fall short", text)
+
+
+def _privacy(summary: Summary, undefended: DefenceRecord, crafter: DefenceRecord) -> Finding:
+    limit = mark(summary)
+    assert limit is not None, "there is a run without defence"
+    left, before = crafter.worst_case, undefended.identification[undefended.better_attack()]
+    text = (
+        f"With Crafter all attacks together name {percent(left.top1)} "
+        f"({percent_interval(left.interval)}). The mark is a third of the "
+        f"{percent(before.top1)} that the better attack names without defence: {percent(limit.top1)}."
+    )
+    if left.top1 > limit.top1:
+        text = f"Crafter did NOT bring identification down to a third. {text}"
+        return Finding(Outcome.MISSED, "Too many people are still named", text)
+    if left.interval[1] > limit.top1:
+        text += " The interval reaches above the mark, so other people might have missed it."
+    return Finding(Outcome.MET, "Few people are still named", text)
+
+
+def _utility(undefended: DefenceRecord, crafter: DefenceRecord) -> Finding:
+    loss = undefended.utility_auc - crafter.utility_auc
+    change = f"{figure(loss)} less" if loss > 0 else f"{figure(-loss)} more"
+    text = (
+        f"On crafted features the cloud model reaches a mean AUC of {figure(crafter.utility_auc)}, "
+        f"{change} than the {figure(undefended.utility_auc)} on clean ones. The mark is a loss of "
+        f"{figure(AUC_LOSS)} at most."
+    )
+    if loss > AUC_LOSS:
+        text = f"Crafter cost MORE utility than the mark allows. {text}"
+        return Finding(Outcome.MISSED, "The task suffers", text)
+    return Finding(Outcome.MET, "The task is still served", text)
+
+
+def _against_chance(crafter: DefenceRecord) -> Finding:
+    own = crafter.worst_case
+    chance = percent(own.chance.top1)
+    if own.interval[0] <= own.chance.top1:
+        title = "What is left cannot be told from guessing"
+        text = (
+            f"The interval of {percent_interval(own.interval)} includes the {chance} that guessing "
+            "gets. That is no proof of none: more people would narrow it."
+        )
+    else:
+        title = "Something is left"
+        text = (
+            f"{percent(own.top1)} is more than the {chance} that guessing gets: the attacks still "
+            "learn something about who somebody is."
+        )
+    return Finding(Outcome.NOTE, title, text)
+
+
+def _against_controls(summary: Summary, crafter: DefenceRecord) -> Iterator[Finding]:
+    for name, control in summary.defences.items():
+        if name in (NO_DEFENCE, CRAFTER):
+            continue
+        title, comparison = _compare(crafter, control, name=defence_name(name))
+        text = (
+            f"{comparison}: {percent(control.worst_case.top1)} named at an AUC of "
+            f"{figure(control.utility_auc)}, Crafter {percent(crafter.worst_case.top1)} at "
+            f"{figure(crafter.utility_auc)}."
+        )
+        if _overlap(crafter, control):
+            text += " Both pairs of intervals overlap, so the order may be chance."
+        yield Finding(Outcome.NOTE, title, text)
+
+
+def _compare(crafter: DefenceRecord, control: DefenceRecord, *, name: str) -> tuple[str, str]:
+    """Title and beginning of the sentence for Crafter beside a control."""
+    privacy = control.worst_case.top1 - crafter.worst_case.top1  # above 0: Crafter names fewer
+    utility = crafter.utility_auc - control.utility_auc  # above 0: Crafter serves better
+    if privacy == 0 and utility == 0:
+        return f"No different from {name.lower()}", f"{name} does the same"
+    if privacy <= 0 and utility <= 0:
+        return f"{name} is no worse", f"{name} is at least as good on both counts, and costs less"
+    if privacy >= 0 and utility >= 0:
+        return f"Better than {name.lower()}", f"{name} is no better on either count"
+    if privacy > 0:
+        return f"Beside {name.lower()}", f"{name} serves the task better and hides people worse"
+    return f"Beside {name.lower()}", f"{name} hides people better and serves the task worse"
+
+
+def _overlap(one: DefenceRecord, other: DefenceRecord) -> bool:
+    pairs = (
+        (one.worst_case.interval, other.worst_case.interval),
+        (one.utility_interval, other.utility_interval),
+    )
+    return all(a[0] <= b[1] and b[0] <= a[1] for a, b in pairs)

@@ -1,0 +1,75 @@
+"""How the page says things: names, percentages, seconds."""
+
+DEFENCES = {
+    "none": "No defence",
+    "substitution": "Substitution",
+    "projection": "Projection",
+    "crafter": "Crafter",
+}
+DEFENCE_NOTES = {
+    "none": "the clean feature",
+    "substitution": "the feature of a similar public face",
+    "projection": "the part in a small public subspace",
+    "crafter": "the crafted feature",
+}
+ATTACKS = {
+    "white_box_latent": "White box, latent",
+    "black_box_decoder": "Black box, decoder",
+    "worst_case": "Worst case",
+}
+ATTACK_NOTES = {
+    "white_box_latent": "holds the encoder's weights; searches a face generator's latent",
+    "black_box_decoder": "queries the encoder; trains a decoder on public faces",
+    "worst_case": "a photograph counts if any attack names its person",
+}
+STATUSES = {"ok": "converged", "not_converged": "not converged", "diverged": "diverged"}
+
+
+def plain(name: str) -> str:
+    """A name from a file as words: `data_loading` becomes `data loading`."""
+    return name.replace("_", " ")
+
+
+def defence_name(name: str) -> str:
+    """What the page calls a defence."""
+    return DEFENCES.get(name, plain(name))
+
+
+def attack_name(name: str) -> str:
+    """What the page calls an attack."""
+    return ATTACKS.get(name, plain(name))
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal: `.0625` becomes `6.3%`."""
+    return f"{100 * share:.1f}%"
+
+
+def percent_interval(interval: tuple[float, float]) -> str:
+    """An interval of shares: `3.1–9.8%`."""
+    low, high = interval
+    return f"{100 * low:.1f}–{100 * high:.1f}%"
+
+
+def figure(value: float) -> str:
+    """A figure with three decimals and a true minus sign."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def figure_interval(interval: tuple[float, float]) -> str:
+    """An interval of figures: `.812–.861`."""
+    return "–".join(figure(bound) for bound in interval)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person would say them: `4.2 s`, `3 min 5 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def listed(items: list[str]) -> str:
+    """Items as a phrase: `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

@@ -1,0 +1,160 @@
+"""The loop that every training command shares: progress, checkpoints, resume."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+Step = Callable[[int], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """All that a training run changes, by name, so that it can be stored and brought back."""
+
+    modules: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    random: torch.Generator
+
+
+def run_training(
+    step: Step,
+    trainable: Trainable,
+    *,
+    steps: int,
+    title: str,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 500,
+) -> dict[str, float]:
+    """Call `step(index)` until `steps` are done, going on from `checkpoint` where it exists.
+
+    Args:
+        step: does one update and returns its figures by name.
+        trainable: everything that `step` changes.
+        steps: total number of steps, those before a resume included.
+        title: shown beside the progress bar.
+        checkpoint: file to store the state in; None stores nothing.
+        checkpoint_every: steps between two stores.
+
+    Returns:
+        Exponentially averaged figures of the last steps, and `seconds`.
+
+    Raises:
+        FloatingPointError: a figure is not finite.
+    """
+    start = load_checkpoint(checkpoint, trainable) if checkpoint else 0
+    figures: dict[str, float] = {}
+    began = time.monotonic()
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(*columns) as progress:
+        task = progress.add_task(title, total=steps, completed=start, figures="")
+        for index in range(start, steps):
+            for name, value in step(index).items():
+                if value != value or abs(value) == float("inf"):
+                    raise FloatingPointError(
+                        f"{title}: {name} became {value} at step {index + 1}; lower the learning rate"
+                    )
+                figures[name] = 0.98 * figures.get(name, value) + 0.02 * value
+            shown = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            progress.update(task, advance=1, figures=shown)
+            done = index + 1
+            if checkpoint and (done % checkpoint_every == 0 or done == steps):
+                save_checkpoint(checkpoint, trainable, step=done)
+                if not progress.console.is_terminal:
+                    seconds = time.monotonic() - began
+                    progress.console.print(f"{title}: {done}/{steps} {seconds:.0f} s {shown}")
+    return figures | {"seconds": time.monotonic() - began}
+
+
+def _optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer/{name}/{index}/{slot}": torch.as_tensor(value)
+        for index, slots in state.items()
+        for slot, value in slots.items()
+    }
+
+
+def save_checkpoint(path: Path, trainable: Trainable, *, step: int) -> None:
+    """Store the whole training state in one safetensors file, atomically."""
+    tensors = {"random": trainable.random.get_state()}
+    for name, module in trainable.modules.items():
+        for key, value in module.state_dict().items():
+            tensors[f"module/{name}/{key}"] = value
+    for name, optimizer in trainable.optimizers.items():
+        tensors |= _optimizer_tensors(name, optimizer)
+    write_safetensors(path, tensors, metadata={"step": str(step)})
+
+
+def load_checkpoint(path: Path, trainable: Trainable) -> int:
+    """Bring back the state stored by `save_checkpoint`; returns the steps done, 0 without a file."""
+    if not path.exists():
+        return 0
+    tensors = load_file(path)
+    for name, module in trainable.modules.items():
+        prefix = f"module/{name}/"
+        module.load_state_dict(
+            {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+        )
+    for name, optimizer in trainable.optimizers.items():
+        prefix = f"optimizer/{name}/"
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith(prefix):
+                index, slot = key[len(prefix) :].split("/")
+                state.setdefault(int(index), {})[slot] = value
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    trainable.random.set_state(tensors["random"])
+    return int(read_metadata(path)["step"])
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors to `path` through a temporary file, so that no half-written file is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    contiguous = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    save_file(contiguous, temporary, metadata=dict(metadata or {}))
+    os.replace(temporary, path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, without loading its tensors."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return header.get("__metadata__", {})
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, module: nn.Module, *, decay: float) -> None:
+    """Move the exponential moving average of a module's weights and statistics one step on."""
+    for target, source in zip(
+        average.state_dict().values(), module.state_dict().values(), strict=True
+    ):
+        if target.is_floating_point():
+            target.lerp_(source, 1 - decay)
+        else:
+            target.copy_(source)
+
+
+def cosine_rate(index: int, steps: int, *, peak: float, warm_up: int = 200) -> float:
+    """Learning rate at a step: linear warm-up to `peak`, then half a cosine down to zero."""
+    if index < warm_up:
+        return peak * (index + 1) / warm_up
+    progress = (index - warm_up) / max(1, steps - warm_up)
+    return peak * 0.5 * float(1 + torch.cos(torch.tensor(torch.pi * progress)))

@@ -1,0 +1,5 @@
+"""What an eavesdropper on the wire records."""
+
+from fl_crafter.transcript.record import Purpose, Transcript, concatenate
+
+__all__ = ["Purpose", "Transcript", "concatenate"]

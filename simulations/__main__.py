@@ -1,0 +1,63 @@
+"""`python -m simulations run CONFIG.toml --out DIR [--in-process] [--defence NAME ...]`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from fl_crafter.errors import InputError
+from simulations.config import SimulationConfig
+from simulations.launch import RunFailed, read_result, run_simulation
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+_console = Console(highlight=False, soft_wrap=True)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@app.callback()
+def _main() -> None:
+    """Run federations of clients that share protected features."""
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="TOML file, see simulations/development.toml.")],
+    out: Annotated[Path, typer.Option(help="Where the run folders DIR/<defence> are made.")],
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="The same apps without Flower's engine and Ray.")
+    ] = False,
+    defence: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the file's; may be given several times, for several runs."),
+    ] = None,
+) -> None:
+    """Run one configuration, once per defence."""
+    try:
+        settings = SimulationConfig.from_toml(config)
+        runs = [
+            dataclasses.replace(settings, defence=name) for name in defence or [settings.defence]
+        ]
+        for one in runs:
+            _console.print(f"[bold]{one.defence}[/]: {one.clients} clients, {one.rounds} rounds")
+            folder = run_simulation(
+                one, out, mode="in-process" if in_process else "flower", show=_show
+            )
+            utility = read_result(folder)["utility_auc"]
+            _console.print(f"[bold]{one.defence}[/]: utility AUC {utility:.3f}, in {folder}")
+    except InputError as error:
+        _errors.print(f"[red]error:[/] {escape(str(error))}")
+        raise typer.Exit(2) from None
+    except RunFailed as error:
+        _errors.print(f"[red]failed:[/] {escape(str(error))}")
+        raise typer.Exit(1) from None
+
+
+def _show(line: str) -> None:
+    _console.print(f"  {line}", markup=False)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,154 @@
+"""What one client owns and knows: its photographs, the encoder, the public pool, its defence.
+
+Everything is kept per process, since Ray hands several clients and rounds to one worker.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from fl_crafter.defences.configured import build_defence
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from fl_crafter.assets import load_encoder, load_generator
+from fl_crafter.defences.base import Defence
+from fl_crafter.errors import InputError
+from fl_crafter.faces.open import open_faces
+from fl_crafter.faces.record import Faces, Role
+from fl_crafter.faces.splits import partition_people
+from fl_crafter.models.split import Encoder, SplitModel
+from fl_crafter.transcript import Purpose
+from simulations.config import SimulationConfig
+from simulations.randomness import derived_random
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class DatasetChoice:
+    """What identifies a dataset as read, and so what the positions in a truth ledger refer to."""
+
+    name: str
+    root: str
+    size: int
+    people: int
+    photos_per_person: int
+    public: int
+    seed: int
+
+    @staticmethod
+    def of(config: SimulationConfig) -> "DatasetChoice":
+        """The dataset of a run."""
+        return DatasetChoice(
+            name=config.dataset,
+            root=config.data_root,
+            size=config.image_size,
+            people=config.people,
+            photos_per_person=config.photos_per_person,
+            public=config.public_images,
+            seed=config.seed,
+        )
+
+
+def faces(config: SimulationConfig) -> Faces:
+    """The whole dataset, which every process of a simulation reads; a real client owns a part."""
+    return _faces(DatasetChoice.of(config))
+
+
+@lru_cache(maxsize=1)
+def _faces(choice: DatasetChoice) -> Faces:
+    return open_faces(
+        choice.name,
+        Path(choice.root) if choice.root else None,
+        size=choice.size,
+        people=choice.people or None,
+        photos_per_person=choice.photos_per_person or None,
+        public=choice.public or None,
+        seed=choice.seed,
+    )
+
+
+@lru_cache(maxsize=1)
+def model(weights: str) -> SplitModel:
+    """The pretrained encoder and cloud model, frozen."""
+    return load_encoder(Path(weights) if weights else None)
+
+
+@lru_cache(maxsize=4)
+def _partition(config: SimulationConfig) -> list[list[int]]:
+    """Positions in the dataset of each client's private photographs, whole people each."""
+    everybody = faces(config)
+    private = [i for i, role in enumerate(everybody.role) if role != Role.PUBLIC]
+    parts = partition_people(everybody.select(private), config.clients, config.seed)
+    return [[private[i] for i in part] for part in parts]
+
+
+def share(
+    config: SimulationConfig, *, client: int, round: int, purpose: Purpose
+) -> Int64[Tensor, "count"]:
+    """Positions in the dataset of the photographs that a client shares in one message.
+
+    Training photographs are dealt to the rounds, each to one; evaluation photographs go together.
+    The order is shuffled, so that a row's position tells nothing.
+
+    Raises:
+        InputError: there are fewer photographs than rounds, or more than one message may hold.
+    """
+    role = Role.EVAL_TRAIN if purpose == Purpose.TRAIN else Role.EVAL_TEST
+    everybody = faces(config)
+    own = [i for i in _partition(config)[client] if everybody.role[i] == role]
+    random = derived_random(config.seed, "share", client, int(purpose))
+    shuffled = torch.tensor(own, dtype=torch.int64)[torch.randperm(len(own), generator=random)]
+    if purpose == Purpose.TRAIN:
+        if len(own) < config.rounds:
+            raise InputError(
+                f"client {client} has {len(own)} training photographs for {config.rounds} rounds; "
+                "take fewer rounds or clients."
+            )
+        shuffled = shuffled.tensor_split(config.rounds)[round - 1]
+    if len(shuffled) > config.quota:
+        raise InputError(
+            f"client {client} has {len(shuffled)} photographs for round {round}; raise the quota."
+        )
+    return shuffled
+
+
+@torch.no_grad()
+def encode(
+    encoder: Encoder, image: Float[Tensor, "count 3 height width"], *, device: str = "cpu"
+) -> Float[Tensor, "count channels rows columns"]:
+    """Clean features of images in [0, 1], on the CPU."""
+    encoder = encoder.to(device)
+    return torch.cat([encoder(part.to(device)).cpu() for part in image.split(BATCH)])
+
+
+@lru_cache(maxsize=1)
+def _public_feature(
+    choice: DatasetChoice, generated: int, weights: str, device: str
+) -> Tensor | None:
+    """Features of the public pool: public photographs, faces drawn from the shipped generator."""
+    public = _faces(choice).with_role(Role.PUBLIC)
+    encoder = model(weights).encoder
+    parts = []
+    if len(public):
+        parts.append(encode(encoder, public.image, device=device))
+    if generated:
+        generator = load_generator(Path(weights) if weights else None)
+        drawn = generator.sample(generated, random=derived_random(choice.seed, "generated"))
+        parts.append(encode(encoder, drawn, device=device))
+    return torch.cat(parts) if parts else None
+
+
+@lru_cache(maxsize=2)
+def defence(config: SimulationConfig) -> Defence:
+    """The defence that the configuration names, with the public knowledge that it needs."""
+    public = None
+    if config.defence != "none":
+        public = _public_feature(
+            DatasetChoice.of(config), config.generated_images, config.weights, config.device
+        )
+    return build_defence(
+        config.defence, encoder=model(config.weights).encoder, public_feature=public
+    )

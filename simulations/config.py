@@ -1,0 +1,178 @@
+"""One frozen configuration for a whole run; the same keys in TOML and in Flower's run config."""
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fl_crafter.errors import InputError
+
+Value = bool | int | float | str
+
+
+def _setting(default: Any, **limits: Any) -> Any:
+    """A field with limits: `low`, `high` (both allowed), `above` (not allowed) and `choices`."""
+    return dataclasses.field(default=default, metadata=limits)
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """All choices of a run. In TOML the names are written with hyphens: `cloud-batch-size = 32`.
+
+    Attributes:
+        dataset: name of the faces, see `fl_crafter.faces.open_faces`.
+        data_root: absolute path of the dataset's folder; empty for faces that come in a package.
+        image_size: side of the images in pixels; the shipped weights want 64.
+        people: private people to take; 0 takes the dataset's usual number.
+        photos_per_person: photographs of each private person to take, at most; 0 takes all.
+        public_images: public photographs to take, at most; 0 takes all. They are a defence's prior.
+        generated_images: faces drawn from the shipped generator that a defence knows beside them.
+        seed: of splits, shares, shuffling, defence and training. One seed, one result.
+        clients: number of clients, among whom the private people are divided.
+        rounds: of the federation; each brings new photographs, shared once only.
+        defence: none, substitution, projection or crafter.
+        utility_weight: Crafter's weight of utility against privacy (the paper's beta).
+        crafting_steps: Crafter's steps on the features of one message.
+        crafting_rate: Crafter's learning rate.
+        decoder_weight: weight of Crafter's simulated black-box decoder; 0 leaves it out.
+        latent_weight: weight of Crafter's simulated white-box eavesdropper; 0 leaves it out.
+        neighbours: public features that the substitution averages.
+        components: principal components of public features that the projection keeps.
+        wire_dtype: type of the features in a message.
+        quota: rows that one message may hold.
+        value_limit: largest absolute value in a feature that the server takes.
+        norm_limit: largest root mean square of a feature that the server takes.
+        timeout: seconds that the server waits for the replies of one request.
+        cloud_epochs: passes over all features so far, each round.
+        cloud_batch_size: features per update of the cloud model.
+        cloud_learning_rate: Adam's, of the layers trained before.
+        cloud_head_rate: Adam's, of the last layer.
+        cloud_weight_decay: L2 penalty on the cloud model's weights.
+        device: where clients and server compute: cpu or cuda.
+        client_cpus: share of the processors that Ray keeps for one client.
+        client_gpus: share of the GPUs that Ray keeps for one client; no limit on its memory.
+        threads: torch threads of a client process; 0 leaves torch's own choice.
+        weights: absolute path of a folder with other weights; empty takes the shipped ones.
+        output: absolute path of the run folder; empty stores nothing.
+    """
+
+    dataset: str = "orl"
+    data_root: str = ""
+    image_size: int = _setting(64, low=16, high=1024)
+    people: int = _setting(0, low=0)
+    photos_per_person: int = _setting(0, low=0)
+    public_images: int = _setting(2000, low=0)
+    generated_images: int = _setting(1000, low=0)
+    seed: int = _setting(0, low=0, high=2**31 - 1)
+    clients: int = _setting(2, low=1, high=10_000)
+    rounds: int = _setting(5, low=1, high=10_000)
+    defence: str = _setting("crafter", choices=("none", "substitution", "projection", "crafter"))
+    utility_weight: float = _setting(2.0, low=0.0)
+    crafting_steps: int = _setting(40, low=0)
+    crafting_rate: float = _setting(0.03, above=0.0)
+    decoder_weight: float = _setting(1.0, low=0.0)
+    latent_weight: float = _setting(1.0, low=0.0)
+    neighbours: int = _setting(1, low=1)
+    components: int = _setting(64, low=1)
+    wire_dtype: str = _setting("float16", choices=("float16", "float32"))
+    quota: int = _setting(512, low=1)
+    value_limit: float = _setting(1000.0, above=0.0)
+    norm_limit: float = _setting(100.0, above=0.0)
+    timeout: float = _setting(600.0, above=0.0, high=1e6)
+    cloud_epochs: int = _setting(4, low=0)
+    cloud_batch_size: int = _setting(32, low=1)
+    cloud_learning_rate: float = _setting(1e-4, above=0.0)
+    cloud_head_rate: float = _setting(1e-3, above=0.0)
+    cloud_weight_decay: float = _setting(1e-4, low=0.0)
+    device: str = _setting("cpu", choices=("cpu", "cuda"))
+    client_cpus: float = _setting(1.0, above=0.0)
+    client_gpus: float = _setting(0.0, low=0.0)
+    threads: int = _setting(1, low=0)
+    weights: str = ""
+    output: str = ""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+        for name in ("data_root", "weights", "output"):
+            path = getattr(self, name)
+            if path and not Path(path).is_absolute():
+                raise InputError(
+                    f"{_key(name)} must be an absolute path, since Flower runs the apps in another "
+                    f"directory, not {path!r}."
+                )
+
+    def run_config(self) -> dict[str, Value]:
+        """The flat mapping that Flower carries and `from_mapping` reads."""
+        return {_key(name): value for name, value in dataclasses.asdict(self).items()}
+
+    @staticmethod
+    def from_mapping(values: Mapping[str, object], *, source: str) -> "SimulationConfig":
+        """Check a flat mapping and freeze it; keys that are missing keep their defaults.
+
+        Args:
+            values: by hyphenated key.
+            source: what the values come from, for error messages.
+
+        Raises:
+            InputError: a key is not known, or a value is of the wrong type or out of range.
+        """
+        fields = {_key(field.name): field for field in dataclasses.fields(SimulationConfig)}
+        settings: dict[str, Any] = {}
+        for key, value in values.items():
+            if key not in fields:
+                spelt = key.replace("_", "-")
+                (nearest,) = difflib.get_close_matches(spelt, fields, n=1, cutoff=0.0)
+                raise InputError(f"{source} has the unknown key {key!r}; did you mean {nearest!r}?")
+            field = fields[key]
+            if field.type is float and type(value) is int:
+                value = float(value)
+            settings[field.name] = value
+        try:
+            return SimulationConfig(**settings)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
+
+    @staticmethod
+    def from_toml(path: Path) -> "SimulationConfig":
+        """Read a TOML file; relative paths in it are meant from the file's own folder.
+
+        Raises:
+            InputError: the file cannot be read, is not TOML, or `from_mapping` refuses its content.
+        """
+        if not path.is_file():
+            raise InputError(f"configuration {path} does not exist; name a TOML file.")
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not valid TOML: {error}.") from error
+        for key in ("data-root", "weights", "output"):
+            if isinstance(values.get(key), str) and values[key]:
+                values[key] = str((path.parent / Path(values[key]).expanduser()).resolve())
+        return SimulationConfig.from_mapping(values, source=str(path))
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _check(field: "dataclasses.Field[Any]", value: object) -> None:
+    key, limits = _key(field.name), field.metadata
+    # bool is an int to isinstance, and no number to a user
+    if type(value) is not field.type:
+        kinds = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+        raise InputError(f"{key} must be {kinds[field.type]}, not {value!r}.")  # type: ignore[index]
+    if "choices" in limits and value not in limits["choices"]:
+        raise InputError(f"{key} must be one of {', '.join(limits['choices'])}, not {value!r}.")
+    number: Any = value
+    if isinstance(value, float) and value != value:
+        raise InputError(f"{key} must be a number, not nan.")
+    if "low" in limits and number < limits["low"]:
+        raise InputError(f"{key} must be at least {limits['low']}, not {value!r}.")
+    if "above" in limits and number <= limits["above"]:
+        raise InputError(f"{key} must be more than {limits['above']}, not {value!r}.")
+    if number == float("inf") or ("high" in limits and number > limits["high"]):
+        raise InputError(f"{key} must be at most {limits.get('high', 'finite')}, not {value!r}.")

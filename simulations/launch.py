@@ -1,0 +1,129 @@
+"""Start a run, watch it, and fail when it fails."""
+
+import dataclasses
+import importlib.util
+import json
+import platform
+import shutil
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from fl_crafter.errors import InputError
+from simulations import run_folder
+from simulations.config import SimulationConfig
+from simulations.progress import Show, listening
+
+Mode = Literal["flower", "in-process"]
+PACKAGES = ("fl-crafter", "flwr", "ray", "torch", "numpy", "scikit-learn")
+
+
+class RunFailed(RuntimeError):
+    """A run that did not end well; the text says where its log is."""
+
+
+def run_simulation(
+    config: SimulationConfig,
+    out: Path,
+    *,
+    mode: Mode = "flower",
+    show: Show = print,
+) -> Path:
+    """Run one configuration and return its run folder, `out/<defence>`.
+
+    The folder appears when everything is in it. A run that fails leaves `out/<defence>.failed` with
+    its logs, and an earlier run's folder as it was.
+
+    Args:
+        config: whose `output` is set here.
+        out: where run folders are made.
+        mode: `flower` starts `flwr run` with Ray; `in-process` runs the same apps in this process.
+        show: is given the lines of progress.
+
+    Raises:
+        InputError: the user can mend what went wrong.
+        RunFailed: anything else went wrong.
+    """
+    if mode == "flower" and importlib.util.find_spec("ray") is None:
+        raise InputError(
+            "Ray is not installed; install fl-crafter[simulation] or run with --in-process."
+        )
+    folder = (out / config.defence).absolute()
+    if folder.exists() and not (folder / run_folder.CONFIG).is_file():
+        raise InputError(f"{folder} exists and is no run folder; name another with --out.")
+    partial = folder.with_name(f"{folder.name}.partial")
+    failed = folder.with_name(f"{folder.name}.failed")
+    for stale in (partial, failed):
+        shutil.rmtree(stale, ignore_errors=True)
+    partial.mkdir(parents=True)
+    config = dataclasses.replace(config, output=str(partial))
+    began = time.monotonic()
+    try:
+        if mode == "flower":
+            from simulations.flower_run import run_flower
+
+            run_flower(config, log=partial / "flower.log", show=show)
+        else:
+            _run_here(config, show)
+        if not (partial / run_folder.SERVER).is_file():
+            raise RunFailed("the server stored no result")
+    except BaseException as error:
+        reasons = list(run_folder.read_failures(partial))
+        partial.rename(failed)
+        if isinstance(error, Exception):
+            raise _explained(error, reasons, failed) from error
+        raise
+    _write_config(partial, config, folder, mode=mode, seconds=time.monotonic() - began)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def _run_here(config: SimulationConfig, show: Show) -> None:
+    from simulations import client_app, server_app
+    from simulations.in_process import run_in_process
+
+    with listening(show):
+        run_in_process(config, server_app=server_app.app, client_app=client_app.app)
+
+
+def _explained(error: Exception, reasons: list[dict[str, str]], failed: Path) -> Exception:
+    """The error to show: the user's own mistake where a participant noted one."""
+    for reason in reasons:
+        if reason["input"]:
+            shutil.rmtree(failed, ignore_errors=True)
+            return InputError(reason["sentence"])
+    if isinstance(error, InputError):
+        shutil.rmtree(failed, ignore_errors=True)
+        return error
+    sentence = reasons[0]["sentence"] if reasons else str(error)
+    return RunFailed(f"the run failed: {sentence.rstrip('.')}; its notes are in {failed}.")
+
+
+def _write_config(
+    partial: Path, config: SimulationConfig, folder: Path, *, mode: Mode, seconds: float
+) -> None:
+    settings = config.run_config() | {"output": str(folder)}
+    content = {
+        "config": settings,
+        "mode": mode,
+        "versions": {"python": platform.python_version()} | _versions(),
+        "seconds": seconds,
+    }
+    run_folder.write_json(partial / run_folder.CONFIG, content)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def read_result(folder: Path) -> dict[str, object]:
+    """The server's summary of a finished run."""
+    return json.loads((folder / run_folder.SERVER).read_text(encoding="utf-8"))

@@ -1,0 +1,150 @@
+"""The server: trains the cloud model on what clients share, the eavesdropper on its line."""
+
+import time
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from fl_crafter.errors import InputError
+from fl_crafter.flower.payload import PayloadTerms
+from fl_crafter.flower.tap import TapGrid
+from fl_crafter.models.split import feature_shape
+from fl_crafter.training.loop import write_safetensors
+from fl_crafter.transcript import Purpose, concatenate
+from simulations import client_data, run_folder
+from simulations.config import SimulationConfig
+from simulations.progress import report
+from simulations.randomness import derived_random
+from strategies.cloud_training import CloudTraining, with_head
+from strategies.feature_sharing import FeatureSharing, RoundRecord
+from strategies.utility import predict
+
+CONNECTING = 60.0  # seconds
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the rounds and, where the run config names a folder, store what came of them."""
+    config = SimulationConfig.from_mapping(context.run_config, source="the run config")
+    try:
+        serve(grid, config)
+    except Exception as error:
+        if config.output:
+            run_folder.write_failure(Path(config.output), "server", error)
+        raise
+
+
+def serve(grid: Grid, config: SimulationConfig) -> FeatureSharing:
+    """The server's side of a whole run.
+
+    Raises:
+        InputError: the federation does not fit the configuration.
+        NoValidReplies: a round brought nothing.
+    """
+    began = time.monotonic()
+    _await_clients(grid, config.clients)
+    # what the attributes are called is part of the task, not of anybody's data
+    names = client_data.faces(config).attribute_names
+    if not names:
+        raise InputError(
+            f"the dataset {config.dataset} has no attributes, and so no task; take another one."
+        )
+    model = client_data.model(config.weights)
+    terms = PayloadTerms(
+        feature_shape=feature_shape(model.encoder, config.image_size),
+        attributes=len(names),
+        clients=config.clients,
+        quota=config.quota,
+        value_limit=config.value_limit,
+        norm_limit=config.norm_limit,
+    )
+    tap = TapGrid(grid, terms=terms)
+    random = derived_random(config.seed, "server")
+    cloud = with_head(model.cloud, attributes=len(names), random=random).to(config.device)
+    strategy = FeatureSharing(
+        cloud,
+        terms=terms,
+        attribute_names=names,
+        training=CloudTraining(
+            epochs=config.cloud_epochs,
+            batch_size=config.cloud_batch_size,
+            learning_rate=config.cloud_learning_rate,
+            head_learning_rate=config.cloud_head_rate,
+            weight_decay=config.cloud_weight_decay,
+        ),
+        random=random,
+        on_round=lambda record: _report_round(record, config.rounds),
+    )
+    strategy.start(tap, num_rounds=config.rounds, timeout=config.timeout)
+    if config.output:
+        _store(Path(config.output), strategy, tap, seconds=time.monotonic() - began)
+    return strategy
+
+
+def _await_clients(grid: Grid, clients: int) -> None:
+    """Wait until exactly the agreed number of clients is there."""
+    until = time.monotonic() + CONNECTING
+    while (here := len(list(grid.get_node_ids()))) < clients and time.monotonic() < until:
+        time.sleep(0.2)
+    if here != clients:
+        raise InputError(
+            f"the federation has {here} clients but the run config says clients = {clients}; "
+            f"pass --federation-config 'num-supernodes={clients}'."
+        )
+
+
+def _report_round(record: RoundRecord, rounds: int) -> None:
+    report(
+        f"round {record.round}/{rounds}: {record.replies} replies, {record.rows} new features, "
+        f"{record.rows_in_all} in all, loss {record.loss:.3f}, "
+        f"utility AUC {record.utility.mean:.3f}, {record.seconds:.1f} s"
+        + (f", {len(record.refused)} refused" if record.refused else "")
+    )
+
+
+def _store(folder: Path, strategy: FeatureSharing, tap: TapGrid, *, seconds: float) -> None:
+    transcript = tap.transcript
+    assert transcript is not None, "a run without valid replies ended before"
+    transcript.save(folder / run_folder.TRANSCRIPT)
+    write_safetensors(folder / run_folder.CLOUD, strategy.cloud.state_dict())
+    held_out = concatenate([p.transcript() for p in strategy.received(Purpose.EVALUATION)])
+    predictions = {
+        "score": predict(strategy.cloud, held_out.feature),
+        "labels": held_out.labels,
+        "client": held_out.client,
+        "round": held_out.round,
+        "row": held_out.row,
+    }
+    write_safetensors(folder / run_folder.PREDICTIONS, predictions)
+    last = strategy.rounds[-1].utility
+    summary = {
+        "attribute_names": strategy.attribute_names,
+        "feature_shape": strategy.terms.feature_shape,
+        "utility_auc": last.mean,
+        "auc": last.auc,
+        "skipped": last.skipped,
+        "evaluation_rows": len(held_out),
+        "unread": dict(tap.unread),
+        "seconds": seconds,
+        "rounds": [_round(record) for record in strategy.rounds],
+    }
+    run_folder.write_json(folder / run_folder.SERVER, summary)
+
+
+def _round(record: RoundRecord) -> dict[str, object]:
+    return {
+        "round": record.round,
+        "replies": record.replies,
+        "evaluation_replies": record.evaluation_replies,
+        "refused": record.refused,
+        "rows": record.rows,
+        "rows_in_all": record.rows_in_all,
+        "loss": record.loss,
+        "utility_auc": record.utility.mean,
+        "auc": record.utility.auc,
+        "skipped": record.utility.skipped,
+        "seconds": record.seconds,
+    }

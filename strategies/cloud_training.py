@@ -1,0 +1,129 @@
+"""Train the cloud model on the features that clients shared."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class CloudTraining:
+    """Settings of `train_cloud`.
+
+    Attributes:
+        epochs: passes over all features.
+        batch_size: features per update.
+        learning_rate: Adam's, of the layers that were trained before.
+        head_learning_rate: Adam's, of the last layer, which starts anew for new attributes.
+        weight_decay: L2 penalty, on every weight.
+    """
+
+    epochs: int = 4
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    head_learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+
+
+def with_head(cloud: nn.Module, *, attributes: int, random: torch.Generator) -> nn.Module:
+    """A copy of the cloud model with one logit per attribute, ready to be trained.
+
+    Where the number of logits is already right nothing changes. Otherwise the last linear layer is
+    replaced by a new one; the layers before it keep what they learnt.
+
+    Raises:
+        ValueError: the model has no linear layer.
+    """
+    adapted = copy.deepcopy(cloud).requires_grad_(True)
+    name, last = head(adapted)
+    if last.out_features == attributes:
+        return adapted
+    fresh = nn.Linear(last.in_features, attributes).to(last.weight)
+    bound = last.in_features**-0.5
+    with torch.no_grad():
+        for parameter in (fresh.weight, fresh.bias):
+            parameter.copy_((torch.rand(parameter.shape, generator=random) * 2 - 1) * bound)
+    parent = adapted.get_submodule(name.rpartition(".")[0])
+    setattr(parent, name.rpartition(".")[2], fresh)
+    return adapted
+
+
+def head(cloud: nn.Module) -> tuple[str, nn.Linear]:
+    """Name and module of the last linear layer.
+
+    Raises:
+        ValueError: there is none.
+    """
+    linear = [(name, m) for name, m in cloud.named_modules() if isinstance(m, nn.Linear)]
+    if not linear or not linear[-1][0]:
+        raise ValueError("a cloud model needs a linear layer, inside it, that gives the logits")
+    return linear[-1]
+
+
+def train_cloud(
+    cloud: nn.Module,
+    feature: Float[Tensor, "count channels rows columns"],
+    labels: Float[Tensor, "count attributes"],
+    *,
+    settings: CloudTraining,
+    random: torch.Generator,
+) -> float:
+    """Train the cloud model, in place, on all features at hand.
+
+    Batch normalisation stays in evaluation mode: it keeps the statistics of the many public faces
+    rather than those of a few private ones. Labels that are nan count for nothing.
+
+    Args:
+        cloud: features -> one logit per attribute.
+        feature: every feature received so far, so that no round is forgotten.
+        labels: 0 or 1, or nan.
+        settings: see `CloudTraining`.
+        random: draws the order of the rows.
+
+    Returns:
+        Mean binary cross-entropy over the last epoch.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
+    device = next(cloud.parameters()).device
+    feature, labels = feature.to(device), labels.to(device)
+    cloud.train()
+    for module in cloud.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    optimizer = torch.optim.Adam(_groups(cloud, settings), weight_decay=settings.weight_decay)
+    total, seen = 0.0, 0
+    for _ in range(settings.epochs):
+        total, seen = 0.0, 0
+        for chosen in torch.randperm(len(feature), generator=random).split(settings.batch_size):
+            target = labels[chosen.to(device)]
+            known = ~torch.isnan(target)
+            if not known.any():
+                continue
+            logits = cloud(feature[chosen.to(device)])
+            loss = F.binary_cross_entropy_with_logits(logits[known], target[known])
+            if not torch.isfinite(loss):
+                raise FloatingPointError(
+                    "the cloud model's loss is not finite; lower cloud-learning-rate"
+                )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += float(loss.detach()) * int(known.sum())
+            seen += int(known.sum())
+    cloud.eval()
+    return total / max(1, seen)
+
+
+def _groups(cloud: nn.Module, settings: CloudTraining) -> list[dict[str, object]]:
+    last = list(head(cloud)[1].parameters())
+    known = {id(parameter) for parameter in last}
+    body = [parameter for parameter in cloud.parameters() if id(parameter) not in known]
+    return [
+        {"params": body, "lr": settings.learning_rate},
+        {"params": last, "lr": settings.head_learning_rate},
+    ]

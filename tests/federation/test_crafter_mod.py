@@ -1,0 +1,225 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from torch import Tensor
+
+from fl_crafter.defences.base import Defence, Protected, Status
+from fl_crafter.flower import CrafterMod
+from simulations.in_process import InProcessGrid, flower_identity
+
+CLEAN = torch.arange(24.0).view(2, 1, 3, 4)
+
+
+class Noisy(Defence):
+    """Adds noise and remembers what it was given."""
+
+    name = "noisy"
+
+    def __init__(self, status: Status = Status.OK) -> None:
+        self.status = status
+        self.seen: list[Tensor] = []
+
+    def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
+        self.seen.append(feature.clone())
+        noise = torch.randn(feature.shape, generator=random)
+        return Protected(feature + noise, self.status, {"utility_loss": 1.0})
+
+
+class Broken(Defence):
+    """Releases what a test says."""
+
+    name = "broken"
+
+    def __init__(self, released: Tensor) -> None:
+        self.released = released
+
+    def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
+        return Protected(self.released)
+
+
+@pytest.fixture(autouse=True)
+def identity() -> Iterator[None]:
+    with flower_identity():
+        yield
+
+
+def reply_of(app: ClientApp, kind: str = "train") -> Message:
+    """What crosses the wire when the app is asked something."""
+    grid = InProcessGrid(app, clients=1)
+    (node,) = grid.get_node_ids()
+    (reply,) = grid.send_and_receive([Message(RecordDict(), node, kind, group_id="1")])
+    return reply
+
+
+def app_returning(content: RecordDict, *mods: Any) -> ClientApp:
+    app = ClientApp(mods=list(mods))
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return Message(content, reply_to=message)
+
+    return app
+
+
+def content_of(feature: Tensor = CLEAN, **more: Tensor) -> RecordDict:
+    arrays = {"feature": feature, "labels": torch.ones(2, 3)} | more
+    return RecordDict(
+        {
+            "features": ArrayRecord({name: Array(value.numpy()) for name, value in arrays.items()}),
+            "metrics": MetricRecord({"num-examples": 2}),
+        }
+    )
+
+
+def only(record: str, key: str) -> RecordDict:
+    return RecordDict({record: ArrayRecord({key: Array(CLEAN.numpy())})})
+
+
+def feature_in(message: Message, record: str = "features", key: str = "feature") -> Tensor:
+    return torch.from_numpy(message.content.array_records[record][key].numpy())
+
+
+def test_a_plain_third_party_client_app_is_protected_by_one_line() -> None:
+    defence = Noisy()
+    app = ClientApp(mods=[CrafterMod(defence, record="hidden", key="embedding")])
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return Message(only("hidden", "embedding"), reply_to=message)
+
+    reply = reply_of(app)
+    sent = feature_in(reply, "hidden", "embedding")
+    assert list(reply.content) == ["hidden"]
+    assert sent.shape == CLEAN.shape
+    assert not torch.isclose(sent, CLEAN).all()
+    assert torch.equal(defence.seen[0], CLEAN)
+
+
+def test_the_innermost_mod_sees_the_clean_feature_and_all_others_the_protected_one() -> None:
+    outside: list[Tensor] = []
+
+    def curious(
+        message: Message, context: Context, call_next: Callable[[Message, Context], Message]
+    ) -> Message:
+        reply = call_next(message, context)
+        outside.append(feature_in(reply))
+        return reply
+
+    defence = Noisy()
+    reply = reply_of(app_returning(content_of(), curious, CrafterMod(defence)))
+    assert torch.equal(defence.seen[0], CLEAN)
+    assert torch.equal(outside[0], feature_in(reply))
+    assert not torch.isclose(outside[0], CLEAN).all()
+
+
+def test_labels_metrics_and_the_wire_type_stay_as_they_were() -> None:
+    reply = reply_of(app_returning(content_of(CLEAN.half()), CrafterMod(Noisy())))
+    assert reply.content.array_records["features"]["feature"].dtype == "float16"
+    assert torch.equal(feature_in(reply, key="labels"), torch.ones(2, 3))
+    assert reply.content.metric_records["metrics"]["num-examples"] == 2
+
+
+@pytest.mark.parametrize(
+    ("defence", "reason"),
+    [
+        (Noisy(Status.DIVERGED), "The defence noisy diverged; nothing was sent."),
+        (Broken(CLEAN.clone().fill_(float("nan"))), "not finite"),
+        (Broken(CLEAN + 1e6), "not finite in float16"),
+        (Broken(CLEAN[:1]), "changed the shape"),
+    ],
+)
+def test_without_protection_nothing_leaves(defence: Defence, reason: str) -> None:
+    reply = reply_of(app_returning(content_of(CLEAN.half()), CrafterMod(defence)))
+    assert reply.has_error()
+    assert not reply.has_content()
+    assert reason in (reply.error.reason or "")
+
+
+def test_a_result_that_did_not_converge_may_leave_and_says_so() -> None:
+    accounts: list[Protected] = []
+    mod = CrafterMod(
+        Noisy(Status.NOT_CONVERGED), observe=lambda message, context, p: accounts.append(p)
+    )
+    assert reply_of(app_returning(content_of(), mod)).has_content()
+    assert accounts[0].status == Status.NOT_CONVERGED
+    assert accounts[0].figures["utility_loss"] == 1.0
+    assert accounts[0].figures["seconds"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (content_of(copy=CLEAN), "neither feature nor allowed to pass"),
+        (
+            RecordDict({"features": ArrayRecord({"other": Array(CLEAN.numpy())})}),
+            "no array feature",
+        ),
+        (RecordDict({"weights": ArrayRecord({"feature": Array(CLEAN.numpy())})}), "features only"),
+        (content_of(CLEAN.flatten(1)), "four dimensions"),
+        (content_of(CLEAN.long()), "float16 or float32"),
+        (content_of(CLEAN / 0), "clean features are not finite"),
+        (
+            RecordDict({**content_of(), "more": ConfigRecord({"clean": CLEAN.numpy().tobytes()})}),
+            "Bytes may not leave",
+        ),
+    ],
+)
+def test_a_reply_that_cannot_be_protected_is_refused(content: RecordDict, reason: str) -> None:
+    defence = Noisy()
+    reply = reply_of(app_returning(content, CrafterMod(defence)))
+    assert reply.has_error()
+    assert reason in (reply.error.reason or "")
+    assert not defence.seen
+
+
+def test_a_reply_without_arrays_passes() -> None:
+    content = RecordDict({"metrics": MetricRecord({"loss": 0.5})})
+    reply = reply_of(app_returning(content, CrafterMod(Noisy())))
+    assert reply.content.metric_records["metrics"]["loss"] == 0.5
+
+
+def test_the_text_of_an_exception_stays_on_the_device() -> None:
+    heard: list[Exception] = []
+    mod = CrafterMod(Noisy(), observe_failure=lambda message, context, error: heard.append(error))
+    app = ClientApp(mods=[mod])
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        raise ValueError("anna/holiday.jpg is truncated")
+
+    reply = reply_of(app)
+    assert reply.error.reason == "The client failed with ValueError."
+    assert "anna" in str(heard[0])
+
+
+def test_a_factory_is_called_once_and_only_when_needed() -> None:
+    made: list[Noisy] = []
+
+    def factory() -> Defence:
+        made.append(Noisy())
+        return made[-1]
+
+    mod = CrafterMod(factory)
+    assert not made
+    for _ in range(3):
+        reply_of(app_returning(content_of(), mod))
+    assert len(made) == 1
+    assert len(made[0].seen) == 3
+
+
+def test_the_randomness_is_fresh_unless_it_is_given() -> None:
+    def sent(mod: CrafterMod) -> Tensor:
+        return feature_in(reply_of(app_returning(content_of(), mod)))
+
+    assert not torch.equal(sent(CrafterMod(Noisy())), sent(CrafterMod(Noisy())))
+
+    def given(message: Message, context: Context) -> torch.Generator:
+        return torch.Generator().manual_seed(7)
+
+    assert torch.equal(
+        sent(CrafterMod(Noisy(), random=given)), sent(CrafterMod(Noisy(), random=given))
+    )

@@ -1,0 +1,60 @@
+"""The README keeps its word: its snippets run, its commands, targets and links exist."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer.main
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def test_there_are_snippets() -> None:
+    assert SNIPPETS
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_snippet_runs(snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(snippet, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_commands_exist() -> None:
+    from fl_crafter.cli.main import app
+
+    named = set(re.findall(r"^fl-crafter ([a-z]+)", TEXT, re.MULTILINE))
+    assert named
+    group = typer.main.get_command(app)
+    assert named <= set(getattr(group, "commands", {}))
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)\b(?=`|\s+#)", TEXT))
+    assert {"demo", "test", "lint"} <= named <= targets
+
+
+def test_links_and_paths_exist() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", TEXT) if "://" not in link]
+    layout = TEXT.split("## Layout")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?) \|", layout, re.MULTILINE)
+    paths = []
+    for row in rows:
+        first, *others = re.findall(r"`([^`]+)`", row)
+        paths += [first, *(f"{Path(first).parent}/{other}" for other in others)]
+    missing = [path for path in [*links, *paths] if not (ROOT / path).exists()]
+    assert paths
+    assert missing == []
+
+
+def test_extras_are_those_of_the_distribution() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    table = TEXT.split("| extra | adds |")[1].split("\n\n")[0]
+    named = set(
+        re.findall(r"`([a-z]+)`", "\n".join(re.findall(r"^\| (.+?) \|", table, re.MULTILINE)))
+    )
+    assert named == set(project["optional-dependencies"])
