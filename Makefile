@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LINT_READY := $(VENV)/.ready-lint
 REQUIREMENTS := pyproject.toml constraints.txt
+BENCHMARKS := $(wildcard benchmarks/*.py)
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .PHONY: help demo test lint bench clean
@@ -35,7 +36,8 @@ lint: $(LINT_READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	@set -e; for script in $(wildcard benchmarks/*.py); do \
+	@set -e; test -n "$(BENCHMARKS)" || echo "There are no benchmarks in benchmarks/."; \
+	for script in $(BENCHMARKS); do \
 	  echo "$$script"; $(BIN)/python $$script $(ARGS); \
 	done
 

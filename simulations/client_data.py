@@ -8,17 +8,18 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from fl_crafter.defences.configured import build_defence
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fl_crafter.assets import load_encoder, load_generator
 from fl_crafter.defences.base import Defence
+from fl_crafter.defences.configured import DefenceSettings, build_defence
+from fl_crafter.defences.crafter.crafter import CrafterSettings
 from fl_crafter.errors import InputError
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.faces.splits import partition_people
-from fl_crafter.models.split import Encoder, SplitModel
+from fl_crafter.models.split import Encoder, SplitModel, feature_shape
 from fl_crafter.transcript import Purpose
 from simulations.config import SimulationConfig
 from simulations.randomness import derived_random
@@ -125,10 +126,12 @@ def encode(
 
 
 @lru_cache(maxsize=1)
-def _public_feature(
-    choice: DatasetChoice, generated: int, weights: str, device: str
-) -> Tensor | None:
-    """Features of the public pool: public photographs, faces drawn from the shipped generator."""
+def _public_feature(choice: DatasetChoice, generated: int, weights: str, device: str) -> Tensor:
+    """Features of the public pool: public photographs, faces drawn from the shipped generator.
+
+    Raises:
+        InputError: there is neither.
+    """
     public = _faces(choice).with_role(Role.PUBLIC)
     encoder = model(weights).encoder
     parts = []
@@ -138,17 +141,40 @@ def _public_feature(
         generator = load_generator(Path(weights) if weights else None)
         drawn = generator.sample(generated, random=derived_random(choice.seed, "generated"))
         parts.append(encode(encoder, drawn, device=device))
-    return torch.cat(parts) if parts else None
+    if not parts:
+        raise InputError(f"{choice.name} has no public photographs; raise generated-images.")
+    return torch.cat(parts)
 
 
 @lru_cache(maxsize=2)
 def defence(config: SimulationConfig) -> Defence:
     """The defence that the configuration names, with the public knowledge that it needs."""
-    public = None
-    if config.defence != "none":
+    network = model(config.weights)
+    if config.defence == "none":
+        shape = feature_shape(network.encoder, config.image_size)
+        public = torch.empty(0, *shape)
+    else:
         public = _public_feature(
             DatasetChoice.of(config), config.generated_images, config.weights, config.device
         )
-    return build_defence(
-        config.defence, encoder=model(config.weights).encoder, public_feature=public
+    settings = DefenceSettings(
+        neighbours=config.neighbours,
+        components=config.components,
+        crafter=CrafterSettings(
+            utility_weight=config.utility_weight,
+            steps=config.crafting_steps,
+            rate=config.crafting_rate,
+        ),
+        latent_eavesdropper=config.latent_eavesdropper,
+        decoder_eavesdropper=config.decoder_eavesdropper,
     )
+    try:
+        return build_defence(
+            config.defence,
+            encoder=network.encoder.to(config.device),
+            cloud=network.cloud.to(config.device),
+            public_feature=public.to(config.device),
+            settings=settings,
+        )
+    except ValueError as error:  # a setting that the data at hand do not allow
+        raise InputError(f"defence {config.defence}: {error}.") from error

@@ -37,8 +37,8 @@ class SimulationConfig:
         utility_weight: Crafter's weight of utility against privacy (the paper's beta).
         crafting_steps: Crafter's steps on the features of one message.
         crafting_rate: Crafter's learning rate.
-        decoder_weight: weight of Crafter's simulated black-box decoder; 0 leaves it out.
-        latent_weight: weight of Crafter's simulated white-box eavesdropper; 0 leaves it out.
+        latent_eavesdropper: weight of the white box that Crafter simulates; 0 leaves it out.
+        decoder_eavesdropper: weight of the black-box decoder that Crafter simulates, likewise.
         neighbours: public features that the substitution averages.
         components: principal components of public features that the projection keeps.
         wire_dtype: type of the features in a message.
@@ -52,7 +52,7 @@ class SimulationConfig:
         cloud_head_rate: Adam's, of the last layer.
         cloud_weight_decay: L2 penalty on the cloud model's weights.
         device: where clients and server compute: cpu or cuda.
-        client_cpus: share of the processors that Ray keeps for one client.
+        client_cpus: processors that Ray keeps for one client.
         client_gpus: share of the GPUs that Ray keeps for one client; no limit on its memory.
         threads: torch threads of a client process; 0 leaves torch's own choice.
         weights: absolute path of a folder with other weights; empty takes the shipped ones.
@@ -73,8 +73,8 @@ class SimulationConfig:
     utility_weight: float = _setting(2.0, low=0.0)
     crafting_steps: int = _setting(40, low=0)
     crafting_rate: float = _setting(0.03, above=0.0)
-    decoder_weight: float = _setting(1.0, low=0.0)
-    latent_weight: float = _setting(1.0, low=0.0)
+    latent_eavesdropper: float = _setting(1.0, low=0.0)
+    decoder_eavesdropper: float = _setting(1.0, low=0.0)
     neighbours: int = _setting(1, low=1)
     components: int = _setting(64, low=1)
     wire_dtype: str = _setting("float16", choices=("float16", "float32"))
@@ -88,7 +88,7 @@ class SimulationConfig:
     cloud_head_rate: float = _setting(1e-3, above=0.0)
     cloud_weight_decay: float = _setting(1e-4, low=0.0)
     device: str = _setting("cpu", choices=("cpu", "cuda"))
-    client_cpus: float = _setting(1.0, above=0.0)
+    client_cpus: int = _setting(1, low=1)
     client_gpus: float = _setting(0.0, low=0.0)
     threads: int = _setting(1, low=0)
     weights: str = ""

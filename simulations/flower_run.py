@@ -115,6 +115,7 @@ def _environment(home: Path) -> dict[str, str]:
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "PYTHONUNBUFFERED": "1",
     }
     environment.setdefault("RAY_TMPDIR", str(home))
@@ -215,9 +216,9 @@ def _stream(
     watch = threading.Thread(target=lambda: (superlink.wait(), process.terminate()), daemon=True)
     watch.start()
     try:
-        with log.open("w", encoding="utf-8") as file:
-            assert process.stdout is not None
-            for line in process.stdout:
+        assert process.stdout is not None
+        with log.open("w", encoding="utf-8") as file, process.stdout as output:
+            for line in output:
                 file.write(line)
                 progress = progress_in(line)
                 if progress is not None:

@@ -3,12 +3,15 @@
 import dataclasses
 import importlib.util
 import json
+import os
 import platform
 import shutil
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
+
+import torch
 
 from fl_crafter.errors import InputError
 from simulations import run_folder
@@ -45,10 +48,7 @@ def run_simulation(
         InputError: the user can mend what went wrong.
         RunFailed: anything else went wrong.
     """
-    if mode == "flower" and importlib.util.find_spec("ray") is None:
-        raise InputError(
-            "Ray is not installed; install fl-crafter[simulation] or run with --in-process."
-        )
+    _check_surroundings(config, mode)
     folder = (out / config.defence).absolute()
     if folder.exists() and not (folder / run_folder.CONFIG).is_file():
         raise InputError(f"{folder} exists and is no run folder; name another with --out.")
@@ -78,6 +78,30 @@ def run_simulation(
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return folder
+
+
+def _check_surroundings(config: SimulationConfig, mode: Mode) -> None:
+    """Refuse at once what would fail after a minute of starting."""
+    if config.data_root and not Path(config.data_root).is_dir():
+        raise InputError(f"data-root {config.data_root} is no folder; name the dataset's folder.")
+    gpu = torch.cuda.is_available()
+    if config.device == "cuda" and not gpu:
+        raise InputError("device is cuda but torch finds no GPU here; take cpu.")
+    if mode == "in-process":
+        return
+    if importlib.util.find_spec("ray") is None:
+        raise InputError(
+            "Ray is not installed; install fl-crafter[simulation] or run with --in-process."
+        )
+    if "RAY_ADDRESS" in os.environ:
+        return  # another cluster, of another size
+    if config.client_gpus and not gpu:
+        raise InputError("client-gpus asks for a GPU but there is none here; set it to 0.")
+    processors = os.cpu_count() or 1
+    if config.client_cpus > processors:
+        raise InputError(
+            f"client-cpus is {config.client_cpus} but there are {processors} processors; lower it."
+        )
 
 
 def _run_here(config: SimulationConfig, show: Show) -> None:

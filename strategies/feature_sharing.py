@@ -239,6 +239,8 @@ class FeatureSharing(Strategy):
                 _log.warning("round %d: a reply was refused: %s", server_round, reason)
                 continue
             new.append(payload)
+        # replies arrive in any order, and the order of rows decides how training goes
+        new.sort(key=lambda payload: payload.client)
         self._received[purpose] += new
         return new
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from fl_crafter.faces.open import DATASETS
+
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
@@ -49,6 +51,11 @@ def test_links_and_paths_exist() -> None:
     missing = [path for path in [*links, *paths] if not (ROOT / path).exists()]
     assert paths
     assert missing == []
+
+
+def test_datasets_are_those_that_open() -> None:
+    data = TEXT.split("## Data")[1].split("\n## ")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", data, re.MULTILINE)) == DATASETS
 
 
 def test_extras_are_those_of_the_distribution() -> None:

@@ -82,7 +82,7 @@ def rate_interval(
         identity: who is on each photograph.
         how: number of resamples and seed.
     """
-    low, high = mean_interval(hit.float(), identity, how=how)
+    low, high = mean_interval(hit.double(), identity, how=how)
     wilson_low, wilson_high = wilson_interval(int(hit.sum()), len(hit))
     return min(low, wilson_low), max(high, wilson_high)
 

@@ -92,8 +92,7 @@ class SFaceEvaluator(Evaluator):
         # One face at a time: OpenCV 4 returns garbage from the second face of a batch on, and a
         # batch saves no time. By name: the network's graph lists its weights as inputs too.
         self._network.setInput(face.transpose(2, 0, 1)[None], "data")
-        # A copy, since OpenCV writes the next result into the same memory.
-        return torch.from_numpy(self._network.forward()[0].copy())
+        return torch.from_numpy(self._network.forward()[0])
 
 
 def aligned_face(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

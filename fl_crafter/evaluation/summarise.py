@@ -11,6 +11,7 @@ from fl_crafter.evaluation.truth import PrivateTruth
 FEW_PEOPLE = 10
 GOOD_JUDGE = 0.9
 SERIOUS_ATTACK = 0.5  # of what the evaluator names on raw photographs
+NOTABLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def doubts(defences: Mapping[str, DefenceRecord], *, raw: Identification, people
             f"could name {raw.top1:.0%}: weak attacks make every defence look strong."
         )
     white, black = (_best(undefended, kind) for kind in ("white_box", "black_box"))
-    if white is not None and black is not None and white < black:
+    if white is not None and black is not None and white < black - NOTABLE:
         found.append(
             f"Without defence the white-box attack names {white:.0%}, the black-box attack "
             f"{black:.0%}: who knows more should reach more, so a stronger white box is to be had."

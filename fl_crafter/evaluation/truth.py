@@ -109,8 +109,8 @@ def identification(
     """
     first, five = (named(rank, column, within=within) for within in (1, 5))
     return Identification(
-        top1=float(first.float().mean()),
-        top5=float(five.float().mean()),
+        top1=float(first.double().mean()),
+        top5=float(five.double().mean()),
         interval=rate_interval(first, identity, how=how),
         interval_top5=rate_interval(five, identity, how=how),
         chance=Chance(top1=chance(rank, column, within=1), top5=chance(rank, column, within=5)),

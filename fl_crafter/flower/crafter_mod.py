@@ -102,7 +102,7 @@ class CrafterMod:
         passing: names of further arrays, in the same record, that may leave unprotected. Any array
             not named here is refused, since it may be a copy of the features; so are bytes in a
             ConfigRecord. Metrics and other settings leave as they are.
-        random: gives the defence's generator for a message; None draws a fresh, secret one each
+        random: gives the defence's generator for a message; by default a fresh, secret one each
             time. Only a simulation, to be repeatable, has reason to give another.
         observe: is told the client's own account of each protection, which stays on the device.
         observe_failure: is told of an exception in the ClientApp or the defence, on the device too.

@@ -31,10 +31,14 @@ class TapGrid(Grid):
 
     @property
     def transcript(self) -> Transcript | None:
-        """All feature messages so far, in the order of their arrival; None before the first."""
+        """All feature messages so far, by round, purpose and client; None before the first.
+
+        The order of arrival differs from run to run, and tells an eavesdropper nothing of use.
+        """
         if not self._parts:
             return None
-        return concatenate([part.transcript() for part in self._parts])
+        ordered = sorted(self._parts, key=lambda part: (part.round, part.purpose, part.client))
+        return concatenate([part.transcript() for part in ordered])
 
     def _record(self, replies: Iterable[Message]) -> list[Message]:
         kept = list(replies)

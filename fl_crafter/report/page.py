@@ -45,6 +45,7 @@ def render_report(summary: Summary, pictures: Pictures | None) -> str:
     )
     environment.filters.update(
         attack=words.attack_name,
+        dataset=words.dataset_name,
         defence=words.defence_name,
         duration=words.duration,
         figure=words.figure,
@@ -62,6 +63,7 @@ def render_report(summary: Summary, pictures: Pictures | None) -> str:
         photographs=max((own.photographs for own in summary.defences.values()), default=0),
         rows=picture_rows(summary, pictures) if pictures is not None else [],
         shown_defences=_shown(summary, pictures),
+        judged_attacks=[*summary.attacks, WORST_CASE],
         worst_case=WORST_CASE,
         words=words,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -107,4 +109,4 @@ def _package_version() -> str:
     try:
         return version("fl-crafter")
     except PackageNotFoundError:
-        return "not installed"
+        return ""

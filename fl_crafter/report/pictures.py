@@ -29,8 +29,8 @@ class Pictures:
     """
 
     raw: UInt8[Tensor, "count 3 size size"]
-    reconstruction: Mapping[Shown, UInt8[Tensor, "count 3 size size"]]
-    named: Mapping[Shown, Bool[Tensor, "count"]]
+    reconstruction: Mapping[Shown, UInt8[Tensor, "_ 3 _ _"]]
+    named: Mapping[Shown, Bool[Tensor, "_"]]
 
     def __post_init__(self) -> None:
         for shown, image in self.reconstruction.items():
@@ -73,7 +73,7 @@ class Pictures:
 def choose_pictures(
     evaluations: Mapping[str, Evaluation], *, truth: PrivateTruth, people: int = 10
 ) -> Pictures:
-    """The first judged test photograph of each of the first people: chosen by number, not by result.
+    """The first judged test photograph of each of the first people, whatever became of it.
 
     Args:
         evaluations: by defence.

@@ -7,8 +7,7 @@ from fl_crafter.evaluation import Summary
 from fl_crafter.report.verdict import mark
 from fl_crafter.report.words import defence_name
 
-WIDTH, HEIGHT = 640, 400
-LEFT, RIGHT, TOP, BOTTOM = 64, 616, 20, 344
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 616.0, 20.0, 344.0
 LABEL_GAP = 18  # pixels between two labels, one above the other
 LABEL_WIDTH = 110
 UTILITY_STEPS = (0.01, 0.02, 0.05, 0.1)
@@ -114,7 +113,7 @@ def _identification_axis(summary: Summary) -> Axis:
     highest = max(own.worst_case.interval[1] for own in summary.defences.values())
     step = 0.2 if highest > 0.5 else 0.1
     ticks = tuple(round(i * step, 4) for i in range(ceil(highest / step) + 1))
-    return Axis(0, max(ticks[-1], step), BOTTOM, TOP, ticks)
+    return Axis(0.0, max(ticks[-1], step), BOTTOM, TOP, ticks)
 
 
 def _points(summary: Summary, x: Axis, y: Axis) -> tuple[Point, ...]:

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fl_crafter.evaluation import CRAFTER, NO_DEFENCE, DefenceRecord, Summary
-from fl_crafter.report.words import attack_name, defence_name, figure, percent, percent_interval
+from fl_crafter.report.words import (
+    attack_name,
+    defence_name,
+    figure,
+    figure_interval,
+    percent,
+    percent_interval,
+)
 
 SERIOUS = 0.7  # of the test photographs, named by the better attack on clean features
 FRACTION = 1 / 3  # of that, which Crafter may leave
@@ -28,11 +35,17 @@ class Finding:
         outcome: met, missed, or a note that no mark belongs to.
         title: a few words.
         text: the figures in a sentence.
+        value: the figure that has a mark; empty for a note.
+        bound: the mark, in words.
+        about_crafter: whether the mark is Crafter's; otherwise it is the attacks'.
     """
 
     outcome: Outcome
     title: str
     text: str
+    value: str = ""
+    bound: str = ""
+    about_crafter: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,22 +72,26 @@ def mark(summary: Summary) -> Mark | None:
 
 def headline(findings: list[Finding]) -> str:
     """The verdict in one sentence."""
-    outcomes = {finding.outcome for finding in findings}
-    if Outcome.MISSED in outcomes:
+    crafter = {finding.outcome for finding in findings if finding.about_crafter}
+    attacks = {finding.outcome for finding in findings if not finding.about_crafter}
+    if Outcome.MISSED in crafter:
         return "In this run Crafter missed its mark."
-    if Outcome.MET in outcomes:
-        return "In this run Crafter met its mark."
-    return "This run does not put Crafter to the test."
+    if Outcome.MET not in crafter:
+        return "This run does not put Crafter to the test."
+    if Outcome.MISSED in attacks:
+        return "In this run Crafter met its mark, but only against weak attacks."
+    return "In this run Crafter met its mark."
 
 
 def verdict(summary: Summary) -> list[Finding]:
-    """All findings: whether the attacks are serious, whether Crafter meets its mark, and the floors."""
+    """All findings: on the attacks, on Crafter and its mark, and beside the other defences."""
     undefended, crafter = (summary.defences.get(name) for name in (NO_DEFENCE, CRAFTER))
     findings: list[Finding] = []
     if undefended is not None:
         findings.append(_attacks(undefended))
-    if undefended is not None and crafter is not None:
-        findings.append(_privacy(summary, undefended, crafter))
+    limit = mark(summary)
+    if undefended is not None and crafter is not None and limit is not None:
+        findings.append(_privacy(limit, undefended, crafter))
         findings.append(_utility(undefended, crafter))
     if crafter is not None:
         findings.append(_against_chance(crafter))
@@ -88,48 +105,62 @@ def verdict(summary: Summary) -> list[Finding]:
 def _attacks(undefended: DefenceRecord) -> Finding:
     attack = undefended.better_attack()
     own = undefended.identification[attack]
-    enough = own.top1 >= SERIOUS
+    serious = own.top1 >= SERIOUS
     text = (
-        f"Without defence the better attack ({attack_name(attack).lower()}) shows a face that the "
-        f"evaluator gives the right name for {percent(own.top1)} of the photographs; the mark for an "
-        f"attack to be taken seriously is {percent(SERIOUS)}. Guessing gets "
+        f"Without defence the better attack ({attack_name(attack).lower()}) rebuilds faces of "
+        f"which the evaluator names {percent(own.top1)} rightly. Guessing gets "
         f"{percent(own.chance.top1)}."
     )
-    if enough:
-        return Finding(Outcome.MET, "The attacks are serious", text)
-    text += " The defences below are measured against weak attacks, and look better than they are."
-    return Finding(Outcome.MISSED, "The attacks fall short", text)
+    if not serious:
+        text += " What follows is measured against weak attacks, and looks better than it is."
+    return Finding(
+        Outcome.MET if serious else Outcome.MISSED,
+        "The attacks are serious" if serious else "The attacks fall short",
+        text,
+        value=f"{percent(own.top1)} named",
+        bound=f"mark: at least {percent(SERIOUS)} without defence",
+        about_crafter=False,
+    )
 
 
-def _privacy(summary: Summary, undefended: DefenceRecord, crafter: DefenceRecord) -> Finding:
-    limit = mark(summary)
-    assert limit is not None, "there is a run without defence"
+def _privacy(limit: Mark, undefended: DefenceRecord, crafter: DefenceRecord) -> Finding:
     left, before = crafter.worst_case, undefended.identification[undefended.better_attack()]
+    hidden = left.top1 <= limit.top1
     text = (
         f"With Crafter all attacks together name {percent(left.top1)} "
-        f"({percent_interval(left.interval)}). The mark is a third of the "
-        f"{percent(before.top1)} that the better attack names without defence: {percent(limit.top1)}."
+        f"({percent_interval(left.interval)}), where the better attack names "
+        f"{percent(before.top1)} without defence."
     )
-    if left.top1 > limit.top1:
+    if not hidden:
         text = f"Crafter did NOT bring identification down to a third. {text}"
-        return Finding(Outcome.MISSED, "Too many people are still named", text)
-    if left.interval[1] > limit.top1:
+    elif left.interval[1] > limit.top1:
         text += " The interval reaches above the mark, so other people might have missed it."
-    return Finding(Outcome.MET, "Few people are still named", text)
+    return Finding(
+        Outcome.MET if hidden else Outcome.MISSED,
+        "Few people are still named" if hidden else "Too many people are still named",
+        text,
+        value=f"{percent(left.top1)} named",
+        bound=f"mark: at most a third of that, {percent(limit.top1)}",
+    )
 
 
 def _utility(undefended: DefenceRecord, crafter: DefenceRecord) -> Finding:
-    loss = undefended.utility_auc - crafter.utility_auc
-    change = f"{figure(loss)} less" if loss > 0 else f"{figure(-loss)} more"
+    change = crafter.utility_auc - undefended.utility_auc
+    served = -change <= AUC_LOSS
     text = (
-        f"On crafted features the cloud model reaches a mean AUC of {figure(crafter.utility_auc)}, "
-        f"{change} than the {figure(undefended.utility_auc)} on clean ones. The mark is a loss of "
-        f"{figure(AUC_LOSS)} at most."
+        f"On crafted features the cloud model reaches a mean AUC of {figure(crafter.utility_auc)} "
+        f"({figure_interval(crafter.utility_interval)}), on clean ones "
+        f"{figure(undefended.utility_auc)}."
     )
-    if loss > AUC_LOSS:
+    if not served:
         text = f"Crafter cost MORE utility than the mark allows. {text}"
-        return Finding(Outcome.MISSED, "The task suffers", text)
-    return Finding(Outcome.MET, "The task is still served", text)
+    return Finding(
+        Outcome.MET if served else Outcome.MISSED,
+        "The task is still served" if served else "The task suffers",
+        text,
+        value=f"{'+' if change >= 0 else ''}{figure(change)} AUC",
+        bound=f"mark: a loss of {figure(AUC_LOSS)} at most",
+    )
 
 
 def _against_chance(crafter: DefenceRecord) -> Finding:

@@ -20,8 +20,8 @@ ATTACKS = {
 ATTACK_NOTES = {
     "white_box_latent": "holds the encoder's weights; searches a face generator's latent",
     "black_box_decoder": "queries the encoder; trains a decoder on public faces",
-    "worst_case": "a photograph counts if any attack names its person",
 }
+DATASETS = {"orl": "ORL", "celeba": "CelebA", "lfw": "LFW", "vggface2": "VGGFace2"}
 STATUSES = {"ok": "converged", "not_converged": "not converged", "diverged": "diverged"}
 
 
@@ -32,12 +32,21 @@ def plain(name: str) -> str:
 
 def defence_name(name: str) -> str:
     """What the page calls a defence."""
-    return DEFENCES.get(name, plain(name))
+    return DEFENCES.get(name, _capital(plain(name)))
+
+
+def dataset_name(name: str) -> str:
+    """What the page calls a dataset."""
+    return DATASETS.get(name, name)
 
 
 def attack_name(name: str) -> str:
     """What the page calls an attack."""
-    return ATTACKS.get(name, plain(name))
+    return ATTACKS.get(name, _capital(plain(name)))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def percent(share: float) -> str:
@@ -61,15 +70,10 @@ def figure_interval(interval: tuple[float, float]) -> str:
     return "–".join(figure(bound) for bound in interval)
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """Seconds as a person would say them: `4.2 s`, `3 min 5 s`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def listed(items: list[str]) -> str:
-    """Items as a phrase: `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

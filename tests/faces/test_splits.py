@@ -147,6 +147,12 @@ def test_equal_people_are_dealt_equally_and_by_seed() -> None:
     assert partition_people(faces, 4, 0) != partition_people(faces, 4, 1)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_largest_person_is_dealt_first(seed: int) -> None:
+    faces = _faces(_identity([1, 1, 1, 1, 4], seed))
+    assert [len(own) for own in partition_people(faces, 2, seed)] == [4, 4]
+
+
 @pytest.mark.parametrize("clients", [-1, 0, 4])
 def test_clients_without_people_are_refused(refused: Callable[..., str], clients: int) -> None:
     faces = _faces(_identity([5, 5, 5]))

@@ -1,6 +1,8 @@
 """Whole runs in this process: the same apps, strategy, tap and files as under `flwr run`."""
 
+import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,10 +146,42 @@ def test_more_rounds_than_photographs_is_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_dataset_leaves_nothing_behind(make_config: MakeConfig, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nowhere"):
+def test_a_missing_dataset_is_noticed_before_anything_starts(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="data-root .*nowhere is no folder"):
         run(make_config(data_root=str(tmp_path / "nowhere")), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_photograph_is_named_and_leaves_nothing_behind(
+    make_config: MakeConfig, photographs: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "faces"
+    shutil.copytree(photographs, root)
+    broken = root / "s7" / "3.pgm"
+    broken.write_bytes(broken.read_bytes()[:500])
+    with pytest.raises(InputError, match="3.pgm"):
+        run(make_config(data_root=str(root)), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [({"client_cpus": 4096}, "lower it"), ({"client_gpus": 0.5}, "there is none here")],
+)
+def test_more_than_the_machine_has_is_noticed_before_anything_starts(
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, object],
+    sentence: str,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match=sentence):
+        run_simulation(make_config(**change), tmp_path, show=lambda line: None)
 
 
 def test_a_failed_run_keeps_the_folder_of_the_run_before(
