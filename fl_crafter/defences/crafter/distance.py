@@ -41,6 +41,21 @@ class CriticSettings:
     pool: int = 2
 
 
+def structure(image: Float[Tensor, "batch 3 height width"], *, pool: int) -> Tensor:
+    """Locally normalised luminance `[batch, 1, height / pool, width / pool]`: shapes without light.
+
+    Most of the distance between two photographs is light and colour, which a critic of raw images
+    spends the whole perturbation on while the person stays recognisable.
+    """
+    weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    grey = F.avg_pool2d((image * weights).sum(1, keepdim=True), pool)
+    side = 2 * (grey.shape[-1] // 8) + 1
+    mean = F.avg_pool2d(grey, side, 1, side // 2, count_include_pad=False)
+    centred = grey - mean
+    energy = F.avg_pool2d(centred.square(), side, 1, side // 2, count_include_pad=False)
+    return centred / (energy + 1e-3).sqrt()
+
+
 class PairedCritic:
     """A critic of (reference, image) pairs, following one batch while it is crafted.
 
@@ -61,12 +76,12 @@ class PairedCritic:
     ) -> None:
         self.settings = settings
         self.random = random
-        self.reference = F.avg_pool2d(reference, settings.pool)
-        self.prior = F.avg_pool2d(prior, settings.pool)
+        self.reference = structure(reference, pool=settings.pool)
+        self.prior = structure(prior, pool=settings.pool)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
             self.critic = Critic(
-                settings.widths, image_size=self.prior.shape[-1], channels=6, kernel=4, norm=False
+                settings.widths, image_size=self.prior.shape[-1], channels=2, kernel=4, norm=False
             ).to(reference.device)
         self.optimizer = torch.optim.Adam(
             self.critic.parameters(), lr=settings.rate, betas=(0.5, 0.9)
@@ -77,7 +92,7 @@ class PairedCritic:
 
     def train(self, image: Float[Tensor, "batch 3 height width"], *, steps: int) -> None:
         """Let the critic learn what separates the reconstructions from the prior."""
-        small = F.avg_pool2d(image, self.settings.pool)
+        small = structure(image, pool=self.settings.pool)
         for _ in range(steps):
             rows = self._pick(self.settings.batch_size, len(small))
             strangers = self._pick(self.settings.batch_size, len(self.prior))
@@ -99,7 +114,7 @@ class PairedCritic:
         """Privacy loss of each reconstruction, minus the critic's score, and its image gradient."""
         leaf = image.detach().requires_grad_(True)
         with torch.enable_grad():
-            small = F.avg_pool2d(leaf, self.settings.pool)
+            small = structure(leaf, pool=self.settings.pool)
             loss = -self.critic(torch.cat([self.reference, small], 1))
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         return loss.detach(), gradient
@@ -110,7 +125,7 @@ class PairedCritic:
         Its mean is the critic's estimate of the Wasserstein distance: large for exposed people.
         """
         with torch.no_grad():
-            small = F.avg_pool2d(image, self.settings.pool)
+            small = structure(image, pool=self.settings.pool)
             own = self.critic(torch.cat([self.reference, small], 1))
             others = []
             for _ in range(4):
@@ -149,6 +164,6 @@ def estimate_epsilon_pii(
         inside, outside = part == fold, part != fold
         critic = PairedCritic(reference[outside], prior, settings=settings, random=random)
         critic.train(reconstruction[outside], steps=settings.warm_up)
-        critic.reference = F.avg_pool2d(reference[inside], settings.pool)
+        critic.reference = structure(reference[inside], pool=settings.pool)
         result[inside] = critic.gap(reconstruction[inside]).cpu()
     return result
