@@ -175,6 +175,7 @@ def defence(config: SimulationConfig) -> Defence:
             cloud=network.cloud.to(config.device),
             public_feature=public.to(config.device),
             settings=settings,
+            weights=Path(config.weights) if config.weights else None,
         )
     except ValueError as error:  # a setting that the data at hand do not allow
         raise InputError(f"defence {config.defence}: {error}.") from error

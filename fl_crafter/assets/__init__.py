@@ -1,4 +1,4 @@
-"""Weights that ship with the package, trained on public faces only; a model card stands beside each."""
+"""Weights that ship with the package, trained on public faces only; beside each, its card."""
 
 from fl_crafter.assets.store import (
     asset_hash,

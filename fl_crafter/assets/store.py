@@ -102,9 +102,7 @@ def load_amortiser(directory: Path | None = None) -> Amortiser:
     return _load("amortiser", directory, build)  # type: ignore[return-value]
 
 
-def load_decoder(
-    name: str = "decoder", directory: Path | None = None
-) -> ConvolutionalDecoder:
+def load_decoder(name: str = "decoder", directory: Path | None = None) -> ConvolutionalDecoder:
     """A decoder of the shipped encoder's features, frozen.
 
     Args:

@@ -1,0 +1,1 @@
+"""Attacks: what an eavesdropper makes of features that it saw."""

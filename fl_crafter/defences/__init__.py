@@ -1,0 +1,1 @@
+"""Defences: what a client makes of features before they leave it."""

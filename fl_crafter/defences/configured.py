@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -49,6 +50,7 @@ def build_defence(
     cloud: nn.Module,
     public_feature: Float[Tensor, "count channels rows columns"],
     settings: DefenceSettings | None = None,
+    weights: Path | None = None,
 ) -> Defence:
     """The defence called `name`.
 
@@ -58,6 +60,7 @@ def build_defence(
         cloud: the public cloud model behind it, whose first stage says which public face is near.
         public_feature: features of public faces.
         settings: see `DefenceSettings`.
+        weights: folder of the simulated eavesdroppers' weights; the shipped ones by default.
 
     Raises:
         InputError: unknown name.
@@ -69,7 +72,10 @@ def build_defence(
             public_feature, neighbours=settings.neighbours, embedding=first_stage(cloud)
         ),
         "projection": lambda: Projection(public_feature, components=settings.components),
-        "crafter": lambda: Crafter(eavesdroppers(encoder, public_feature, settings), settings.crafter),
+        "crafter": lambda: Crafter(
+            eavesdroppers(encoder, public_feature, settings=settings, weights=weights),
+            settings.crafter,
+        ),
     }
     if name not in builders:
         raise InputError(f"There is no defence '{name}'; choose one of {', '.join(NAMES)}.")
@@ -87,24 +93,29 @@ def first_stage(cloud: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def eavesdroppers(
-    encoder: nn.Module, public_feature: Tensor, settings: DefenceSettings
+    encoder: nn.Module,
+    public_feature: Float[Tensor, "count channels rows columns"],
+    *,
+    settings: DefenceSettings,
+    weights: Path | None = None,
 ) -> list[SimulatedEavesdropper]:
     """The eavesdroppers that Crafter simulates, those of weight 0 left out."""
     chosen: list[SimulatedEavesdropper] = []
+    device = public_feature.device
     if settings.latent_eavesdropper:
-        generator = load_generator()
+        generator = load_generator(weights).to(device)
         chosen.append(
             WhiteBoxLatent(
                 generator=generator,
                 problem=latent_inversion(generator, encoder),
-                amortiser=load_amortiser(),
+                amortiser=load_amortiser(weights).to(device),
                 weight=settings.latent_eavesdropper,
             )
         )
     if settings.decoder_eavesdropper:
         chosen.append(
             BlackBoxDecoder(
-                decoder=load_decoder(),
+                decoder=load_decoder("decoder", weights).to(device),
                 public_feature=public_feature,
                 weight=settings.decoder_eavesdropper,
             )

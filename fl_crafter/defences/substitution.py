@@ -14,12 +14,12 @@ Embedding = Callable[[Tensor], Tensor]
 class Substitution(Defence):
     """Releases the mean feature of the nearest public faces instead of the person's.
 
-    The end of the trade-off where the eavesdropper sees a public person; all it learns is the choice.
+    The end of the trade-off where the eavesdropper sees a public person; it learns the choice only.
 
     Args:
         public_feature: features of public faces, `[count, channels, rows, columns]`.
         neighbours: how many public features are averaged.
-        embedding: space in which "nearest" is meant, features -> vectors; the feature itself if None.
+        embedding: features -> vectors, the space in which "nearest" is meant; None for the feature.
     """
 
     name = "substitution"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def square_crop(photo: Image.Image, side: int) -> Image.Image:
-    """The central `side` x `side` pixels; where the photo is smaller its edge pixels are repeated."""
+    """The central `side` x `side` pixels; where the photo is smaller its edge is repeated."""
     width, height = photo.size
     short = max(0, side - width), max(0, side - height)
     if any(short):

@@ -1,0 +1,1 @@
+"""Inversion: the eavesdropper's inner problem, its solvers and the gradient through it."""

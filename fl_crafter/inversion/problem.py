@@ -12,9 +12,10 @@ from torch import Tensor, nn
 class InversionProblem:
     """One per-sample least-squares objective, used by every solver and every gradient alike.
 
-    `L(z, F) = mean((h(z) - F)^2) / 2 + latent_weight * mean(z^2) / 2`, with `h = encoder o generator`
-    (Crafter, eq. 3, with the squared per-sample residual). The second term is the negative
-    log-density of the latent prior and makes the Gauss-Newton matrix positive definite.
+    `L(z, F) = mean((h(z) - F)^2) / 2 + latent_weight * mean(z^2) / 2`, with
+    `h = encoder o generator` (Crafter, eq. 3, with the squared per-sample residual). The second
+    term is the negative log-density of the latent prior and makes the Gauss-Newton matrix positive
+    definite.
 
     Attributes:
         forward: latents `[batch, latent_size]` -> features, with frozen weights.
@@ -70,7 +71,9 @@ class Linearisation:
         """`J^T u` for each sample."""
         return torch.autograd.grad(self._output, self._leaf, cotangent, retain_graph=True)[0]
 
-    def gradient(self, feature: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch latent_size"]:
+    def gradient(
+        self, feature: Float[Tensor, "batch *shape"]
+    ) -> Float[Tensor, "batch latent_size"]:
         """Gradient of the objective with respect to the latent, of each sample."""
         prior = self.problem.latent_weight / self.latent.shape[1] * self.latent
         return self.vjp((self.output - feature) / self.size) + prior

@@ -1,0 +1,1 @@
+"""Models: split networks, generators, critics, amortisers, decoders."""

@@ -23,23 +23,41 @@ def cut_at(model: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
         InputError: there is no such layer, or a connection skips over it, so that its output alone
             does not determine the rest.
     """
-    graph_module = fx.symbolic_trace(model)
-    nodes = list(graph_module.graph.nodes)
-    inside = [
-        index
-        for index, node in enumerate(nodes)
-        if node.op == "call_module" and (str(node.target) + ".").startswith(layer + ".")
-    ]
+    traced = _trace(model)
+    nodes = list(traced.graph.nodes)
+    inside = [index for index, node in enumerate(nodes) if _belongs(node, layer)]
     if not inside:
         names = ", ".join(name for name, _ in model.named_children())
         raise InputError(f"The network has no layer '{layer}'; its top-level layers are {names}.")
     last = inside[-1]
-    # a residual block ends in additions and activations that are not modules of their own name
-    while _crosses(nodes, last) and last + 1 < len(nodes) - 1:
-        last += 1
-    if last - inside[-1] > 4 or _crosses(nodes, last):
+    if _crosses(nodes, last):
         raise InputError(f"Connections skip over layer '{layer}'; cut where all of them have met.")
-    return _front(graph_module, last), _back(graph_module, last)
+    return _front(traced, last), _back(traced, last)
+
+
+class _Tracer(fx.Tracer):
+    """Keeps stochastic depth a module, which training and evaluation mode switch."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        whole = isinstance(m, torchvision.ops.StochasticDepth)
+        return whole or super().is_leaf_module(m, module_qualified_name)
+
+
+def _trace(model: nn.Module) -> fx.GraphModule:
+    """The network as it runs in evaluation mode; what only training adds is left out."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        graph = _Tracer().trace(model)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return fx.GraphModule(model, graph)
+
+
+def _belongs(node: fx.Node, layer: str) -> bool:
+    """Whether a node is computed within a layer, such as the addition that ends its last block."""
+    return any(path == layer for path, _ in node.meta.get("nn_module_stack", {}).values())
 
 
 def _crosses(nodes: list[fx.Node], last: int) -> bool:
@@ -87,15 +105,17 @@ def torchvision_split(
     Args:
         name: of the architecture, such as `resnet50` or `mobilenet_v3_small`.
         layer: dotted name of the last layer of the encoder.
-        attributes: number of logits.
-        pretrained: a network with weights, used instead of a fresh `name`.
+        attributes: number of logits of a fresh network.
+        pretrained: a network with weights and logits of its own, used instead of a fresh `name`.
 
     Raises:
         InputError: unknown architecture or layer, or a cut that connections skip over.
     """
     if pretrained is None and name not in torchvision.models.list_models(torchvision.models):
         raise InputError(f"torchvision has no classifier named '{name}'; see its list_models().")
-    model = pretrained or torchvision.models.get_model(name, num_classes=attributes)
+    model = pretrained
+    if model is None:
+        model = torchvision.models.get_model(name, num_classes=attributes)
     front, back = cut_at(model, layer)
     return SplitModel(Encoder(front, mean=IMAGENET_MEAN, std=IMAGENET_STD), back)
 
@@ -103,7 +123,7 @@ def torchvision_split(
 def vgg16_split(*, attributes: int) -> SplitModel:
     """VGG16 cut after its second pool: 128x16x16 for a 64x64 image (Crafter, appendix).
 
-    The classifier is global average pooling and one linear layer, as faces are small images.
+    It has batch normalisation, without which it hardly trains from scratch. The classifier is global average pooling and one linear layer, as faces are small images.
     """
     layers = list(torchvision.models.vgg16_bn(num_classes=attributes).features.children())
     pools = [index for index, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]

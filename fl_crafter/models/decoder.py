@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fl_crafter.models.generator import doubling
+
 
 class ConvolutionalDecoder(nn.Module):
     """A decoder that keeps the feature's spatial layout: the strong one.
@@ -31,7 +33,7 @@ class ConvolutionalDecoder(nn.Module):
             if shuffle:
                 layers += [nn.Conv2d(width_in, 4 * width, 3, 1, 1), nn.PixelShuffle(2)]
             else:
-                layers += [nn.ConvTranspose2d(width_in, width, 4, 2, 1)]
+                layers.append(doubling(width_in, width, 4))
             layers.append(nn.ReLU())
         layers.append(nn.Conv2d(widths[-1], 3, 3, 1, 1))
         self.layers = nn.Sequential(*layers)
@@ -59,7 +61,8 @@ class DenseDecoder(nn.Module):
 
     Args:
         feature_shape: (channels, rows, columns) of the feature.
-        widths: channels at 4x4 and after each of the doublings but the last.
+        widths: channels at 4x4 and after each of the doublings but the last; the image's side is
+            `4 * 2**len(widths)`, so a 128x128 image takes five.
     """
 
     def __init__(
@@ -77,14 +80,13 @@ class DenseDecoder(nn.Module):
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
         ]
-        doubling = {"stride": 2, "padding": 2, "output_padding": 1}
         for width_in, width in zip(widths, widths[1:], strict=False):
             layers += [
-                nn.ConvTranspose2d(width_in, width, 5, **doubling),
+                doubling(width_in, width, 5),
                 nn.BatchNorm2d(width),
                 nn.ReLU(),
             ]
-        layers.append(nn.ConvTranspose2d(widths[-1], 3, 5, **doubling))
+        layers.append(doubling(widths[-1], 3, 5))
         self.layers = nn.Sequential(*layers)
 
     def forward(

@@ -14,7 +14,7 @@ class GeneratorShape:
     Attributes:
         latent_size: number of latent dimensions.
         widths: channels at the start and after each doubling but the last, which gives the image.
-        start: side of the first feature map, in pixels; the image's side is `start * 2**len(widths)`.
+        start: side of the first feature map, in pixels; the image's is `start * 2**len(widths)`.
         kernel: side of the transposed convolutions' kernels.
     """
 
@@ -30,6 +30,19 @@ G2 = GeneratorShape(latent_size=500, widths=(512, 256, 128, 64), start=4, kernel
 SHIPPED = GeneratorShape(latent_size=256, widths=(256, 192, 128, 96), start=4, kernel=4)
 
 
+def doubling(width_in: int, width: int, kernel: int, *, bias: bool = True) -> nn.ConvTranspose2d:
+    """A transposed convolution that doubles the side exactly, for odd and even kernels."""
+    return nn.ConvTranspose2d(
+        width_in,
+        width,
+        kernel,
+        stride=2,
+        padding=(kernel - 1) // 2,
+        output_padding=kernel % 2,
+        bias=bias,
+    )
+
+
 class Generator(nn.Module):
     """A DCGAN-shaped generator: a linear layer, then transposed convolutions of stride 2.
 
@@ -43,20 +56,18 @@ class Generator(nn.Module):
         self.latent_size = shape.latent_size
         first = shape.widths[0]
         layers: list[nn.Module] = [
-            nn.Linear(shape.latent_size, first * shape.start**2, bias=False),
+            nn.Linear(shape.latent_size, first * shape.start**2),
             nn.Unflatten(1, (first, shape.start, shape.start)),
             nn.BatchNorm2d(first),
             nn.ReLU(),
         ]
-        # (kernel - 1) // 2 with an output padding for odd kernels doubles the side exactly
-        doubling = {"stride": 2, "padding": (shape.kernel - 1) // 2, "output_padding": shape.kernel % 2}
         for width_in, width in zip(shape.widths, shape.widths[1:], strict=False):
             layers += [
-                nn.ConvTranspose2d(width_in, width, shape.kernel, bias=False, **doubling),
+                doubling(width_in, width, shape.kernel, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(),
             ]
-        layers.append(nn.ConvTranspose2d(shape.widths[-1], 3, shape.kernel, **doubling))
+        layers.append(doubling(shape.widths[-1], 3, shape.kernel))
         self.layers = nn.Sequential(*layers)
 
     def forward(
@@ -65,7 +76,9 @@ class Generator(nn.Module):
         """Images in [0, 1]; a latent drawn from N(0, I) gives a random public face."""
         return torch.sigmoid(self.layers(latent))
 
-    def sample(self, count: int, *, random: torch.Generator) -> Float[Tensor, "count 3 height width"]:
+    def sample(
+        self, count: int, *, random: torch.Generator
+    ) -> Float[Tensor, "count 3 height width"]:
         """`count` images of latents drawn from N(0, I), without gradients."""
         reference = next(self.parameters())
         latent = torch.randn(count, self.latent_size, generator=random).to(reference)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fl_crafter.errors import InputError
+
 
 class Encoder(nn.Module):
     """The user's part: maps images to features.
@@ -78,7 +80,11 @@ def freeze(module: nn.Module) -> nn.Module:
 
 
 def feature_shape(encoder: nn.Module, image_size: int) -> tuple[int, int, int]:
-    """Shape (channels, rows, columns) of the feature of one `image_size` x `image_size` image."""
+    """Shape (channels, rows, columns) of the feature of one `image_size` x `image_size` image.
+
+    Raises:
+        InputError: the feature is no such map, as behind a transformer's block or the pooling.
+    """
     reference = next(encoder.parameters())
     image = torch.zeros(1, 3, image_size, image_size, device=reference.device)
     was_training = encoder.training
@@ -86,4 +92,9 @@ def feature_shape(encoder: nn.Module, image_size: int) -> tuple[int, int, int]:
     with torch.no_grad():
         shape = encoder(image).shape
     encoder.train(was_training)
+    if len(shape) != 4:
+        raise InputError(
+            f"The encoder's feature has shape {list(shape[1:])}; cut the network where it is a map "
+            "of channels, rows and columns."
+        )
     return (int(shape[1]), int(shape[2]), int(shape[3]))

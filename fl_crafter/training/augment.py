@@ -66,7 +66,7 @@ def random_affine(
 def random_light(
     image: Float[Tensor, "batch 3 height width"], *, amount: float, random: torch.Generator
 ) -> Float[Tensor, "batch 3 height width"]:
-    """Change brightness, contrast and the balance of the colours by up to `amount`; stays in [0, 1]."""
+    """Change brightness, contrast and the colours' balance by up to `amount`, within [0, 1]."""
     batch = len(image)
     contrast = _uniform(batch, 1 - amount, 1 + amount, random).view(-1, 1, 1, 1)
     brightness = _uniform(batch, -amount / 2, amount / 2, random).view(-1, 1, 1, 1)
@@ -92,7 +92,7 @@ def random_erase(
 def random_zoom(
     image: Float[Tensor, "batch 3 height width"], *, amount: float, random: torch.Generator
 ) -> Float[Tensor, "batch 3 height width"]:
-    """Enlarge a random window whose side is 1 - `amount` to 1 of the image's; no edge is repeated."""
+    """Enlarge a random window, its side 1 - `amount` to 1 of the image's; no edge is repeated."""
     batch = len(image)
     side = _uniform(batch, 1 - amount, 1, random)
     across = _uniform(batch, -1, 1, random) * (1 - side)

@@ -28,7 +28,7 @@ class DecoderTraining:
         seed: of order and augmentation.
     """
 
-    steps: int = 3000
+    steps: int = 1500
     batch_size: int = 32
     learning_rate: float = 1e-3
     perceptual_weight: float = 0.1
@@ -63,6 +63,7 @@ def train_decoder(
     random = torch.Generator().manual_seed(settings.seed)
     average = copy.deepcopy(decoder)
     optimizer = torch.optim.Adam(decoder.parameters(), betas=(0.9, 0.99))
+    device = next(decoder.parameters()).device
 
     def step(index: int) -> dict[str, float]:
         for group in optimizer.param_groups:
@@ -70,7 +71,7 @@ def train_decoder(
         chosen = torch.randint(0, len(images), (settings.batch_size,), generator=random)
         image = augment.random_flip(images[chosen].float() / 255, random=random)
         image = augment.random_zoom(image, amount=0.1, random=random)
-        image = augment.random_grey(image, share=settings.grey, random=random)
+        image = augment.random_grey(image, share=settings.grey, random=random).to(device)
         with torch.no_grad():
             clean = encoder(image)
             feature = release(clean) if release else clean
@@ -85,7 +86,14 @@ def train_decoder(
         return {"pixel": pixel.item(), "feature": perception.item()}
 
     trainable = Trainable({"decoder": decoder, "average": average}, {"adam": optimizer}, random)
-    figures = run_training(step, trainable, steps=settings.steps, title=title, checkpoint=checkpoint)
+    figures = run_training(
+        step,
+        trainable,
+        steps=settings.steps,
+        title=title,
+        settings=settings,
+        checkpoint=checkpoint,
+    )
     return average.eval(), figures
 
 
@@ -133,16 +141,17 @@ def train_amortiser(
     random = torch.Generator().manual_seed(settings.seed)
     average = copy.deepcopy(amortiser)
     optimizer = torch.optim.Adam(amortiser.parameters(), betas=(0.9, 0.99))
+    device = next(amortiser.parameters()).device
     half = settings.batch_size // 2
 
     def step(index: int) -> dict[str, float]:
         for group in optimizer.param_groups:
             group["lr"] = cosine_rate(index, settings.steps, peak=settings.learning_rate)
-        drawn = torch.randn(half, generator.latent_size, generator=random)
+        drawn = torch.randn(half, generator.latent_size, generator=random).to(device)
         chosen = torch.randint(0, len(images), (half,), generator=random)
         real = augment.random_grey(images[chosen].float() / 255, share=settings.grey, random=random)
         with torch.no_grad():
-            feature = encoder(torch.cat([generator(drawn), real]))
+            feature = encoder(torch.cat([generator(drawn), real.to(device)]))
         latent = amortiser(feature)
         recovery = F.mse_loss(latent[:half], drawn)
         distance = F.mse_loss(encoder(generator(latent[half:])), feature[half:])
@@ -156,6 +165,11 @@ def train_amortiser(
 
     trainable = Trainable({"amortiser": amortiser, "average": average}, {"adam": optimizer}, random)
     figures = run_training(
-        step, trainable, steps=settings.steps, title="amortiser", checkpoint=checkpoint
+        step,
+        trainable,
+        steps=settings.steps,
+        title="amortiser",
+        settings=settings,
+        checkpoint=checkpoint,
     )
     return average.eval(), figures

@@ -1,4 +1,4 @@
-"""Train an encoder and its cloud model on public faces and their attributes, without any defence."""
+"""Train an encoder and its cloud model on public faces and their attributes, undefended."""
 
 import copy
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class EncoderTraining:
         seed: of initialisation, order and augmentation.
     """
 
-    steps: int = 2400
+    steps: int = 1700
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
@@ -77,23 +77,26 @@ def train_encoder(
             {"params": plain, "weight_decay": 0.0},
         ]
     )
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
+    device = next(network.parameters()).device
 
     def step(index: int) -> dict[str, float]:
         for group in optimizer.param_groups:
             group["lr"] = cosine_rate(index, settings.steps, peak=settings.learning_rate)
         chosen = torch.randint(0, len(images), (settings.batch_size,), generator=random)
         image = augmented(images[chosen].float() / 255, grey=settings.grey, random=random)
-        target = attributes[chosen]
+        target = attributes[chosen].to(device)
         if settings.mixup:
             # Beta(a, a) as a ratio of two gamma draws, from our own generator
-            gamma = torch._standard_gamma(torch.full((2,), settings.mixup), generator=random)
+            alpha = torch.full((2,), settings.mixup)
+            gamma = torch._standard_gamma(alpha, generator=random)  # type: ignore[attr-defined]
             share = float(gamma[0] / gamma.sum())
             order = torch.randperm(len(image), generator=random)
             image = share * image + (1 - share) * image[order]
             target = share * target + (1 - share) * target[order]
-        logits = model.logits(image.contiguous(memory_format=torch.channels_last))
+        image = image.to(device, memory_format=torch.channels_last)
+        logits = model.logits(image)
         loss = F.binary_cross_entropy_with_logits(logits, target)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -103,7 +106,12 @@ def train_encoder(
 
     trainable = Trainable({"network": network, "average": average}, {"adamw": optimizer}, random)
     figures = run_training(
-        step, trainable, steps=settings.steps, title="encoder", checkpoint=checkpoint
+        step,
+        trainable,
+        steps=settings.steps,
+        title="encoder",
+        settings=settings,
+        checkpoint=checkpoint,
     )
     average.eval()
     return SplitModel(average["encoder"], average["cloud"]), figures  # type: ignore[arg-type]

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from fl_crafter.errors import InputError
 
 Step = Callable[[int], Mapping[str, float]]
 
@@ -30,6 +33,7 @@ def run_training(
     *,
     steps: int,
     title: str,
+    settings: object = None,
     checkpoint: Path | None = None,
     checkpoint_every: int = 500,
 ) -> dict[str, float]:
@@ -40,6 +44,7 @@ def run_training(
         trainable: everything that `step` changes.
         steps: total number of steps, those before a resume included.
         title: shown beside the progress bar.
+        settings: of the run; a checkpoint made with others is refused.
         checkpoint: file to store the state in; None stores nothing.
         checkpoint_every: steps between two stores.
 
@@ -48,10 +53,13 @@ def run_training(
 
     Raises:
         FloatingPointError: a figure is not finite.
+        InputError: the checkpoint cannot be read, or belongs to another network or other settings.
     """
-    start = load_checkpoint(checkpoint, trainable) if checkpoint else 0
-    figures: dict[str, float] = {}
-    began = time.monotonic()
+    made_with = repr(settings)
+    start, figures = 0, {}
+    if checkpoint:
+        start, figures = load_checkpoint(checkpoint, trainable, settings=made_with)
+    began = time.monotonic() - figures.pop("seconds", 0.0)
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -66,16 +74,20 @@ def run_training(
             for name, value in step(index).items():
                 if value != value or abs(value) == float("inf"):
                     raise FloatingPointError(
-                        f"{title}: {name} became {value} at step {index + 1}; lower the learning rate"
+                        f"{title}: {name} became {value} at step {index + 1}; "
+                        "lower the learning rate"
                     )
                 figures[name] = 0.98 * figures.get(name, value) + 0.02 * value
             shown = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
             progress.update(task, advance=1, figures=shown)
             done = index + 1
             if checkpoint and (done % checkpoint_every == 0 or done == steps):
-                save_checkpoint(checkpoint, trainable, step=done)
+                seconds = time.monotonic() - began
+                known = figures | {"seconds": seconds}
+                save_checkpoint(
+                    checkpoint, trainable, step=done, figures=known, settings=made_with
+                )
                 if not progress.console.is_terminal:
-                    seconds = time.monotonic() - began
                     progress.console.print(f"{title}: {done}/{steps} {seconds:.0f} s {shown}")
     return figures | {"seconds": time.monotonic() - began}
 
@@ -89,22 +101,55 @@ def _optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str,
     }
 
 
-def save_checkpoint(path: Path, trainable: Trainable, *, step: int) -> None:
+def save_checkpoint(
+    path: Path,
+    trainable: Trainable,
+    *,
+    step: int,
+    figures: Mapping[str, float],
+    settings: str,
+) -> None:
     """Store the whole training state in one safetensors file, atomically."""
-    tensors = {"random": trainable.random.get_state()}
+    # dropout draws from torch's own generator
+    tensors = {"random": trainable.random.get_state(), "torch_random": torch.get_rng_state()}
     for name, module in trainable.modules.items():
         for key, value in module.state_dict().items():
             tensors[f"module/{name}/{key}"] = value
     for name, optimizer in trainable.optimizers.items():
         tensors |= _optimizer_tensors(name, optimizer)
-    write_safetensors(path, tensors, metadata={"step": str(step)})
+    metadata = {"step": str(step), "figures": json.dumps(dict(figures)), "settings": settings}
+    write_safetensors(path, tensors, metadata=metadata)
 
 
-def load_checkpoint(path: Path, trainable: Trainable) -> int:
-    """Bring back the state stored by `save_checkpoint`; returns the steps done, 0 without a file."""
+def load_checkpoint(
+    path: Path, trainable: Trainable, *, settings: str
+) -> tuple[int, dict[str, float]]:
+    """Bring back the state stored by `save_checkpoint`: the steps done and their figures, if any.
+
+    Raises:
+        InputError: see `run_training`.
+    """
     if not path.exists():
-        return 0
-    tensors = load_file(path)
+        return 0, {}
+    try:
+        metadata, tensors = read_metadata(path), load_file(path)
+        if metadata["settings"] != settings:
+            raise InputError(
+                f"{path} was made with other settings, {metadata['settings']}; remove it to begin "
+                "anew, or choose another folder."
+            )
+        _restore(trainable, tensors)
+        return int(metadata["step"]), json.loads(metadata["figures"])
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path} is broken or belongs to another network; remove it to begin anew, or choose "
+            "another folder."
+        ) from error
+
+
+def _restore(trainable: Trainable, tensors: Mapping[str, Tensor]) -> None:
     for name, module in trainable.modules.items():
         prefix = f"module/{name}/"
         module.load_state_dict(
@@ -119,7 +164,7 @@ def load_checkpoint(path: Path, trainable: Trainable) -> int:
                 state.setdefault(int(index), {})[slot] = value
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
     trainable.random.set_state(tensors["random"])
-    return int(read_metadata(path)["step"])
+    torch.set_rng_state(tensors["torch_random"])
 
 
 def write_safetensors(
@@ -129,8 +174,11 @@ def write_safetensors(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     contiguous = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    save_file(contiguous, temporary, metadata=dict(metadata or {}))
-    os.replace(temporary, path)
+    try:
+        save_file(contiguous, temporary, metadata=dict(metadata or {}))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -153,7 +201,15 @@ def update_average(average: nn.Module, module: nn.Module, *, decay: float) -> No
 
 
 def cosine_rate(index: int, steps: int, *, peak: float, warm_up: int = 200) -> float:
-    """Learning rate at a step: linear warm-up to `peak`, then half a cosine down to zero."""
+    """Learning rate at a step: linear warm-up to `peak`, then half a cosine down to zero.
+
+    Args:
+        index: of the step, from 0.
+        steps: of the whole training.
+        peak: the highest rate.
+        warm_up: steps that it takes to get there, a fifth of a short training at most.
+    """
+    warm_up = min(warm_up, steps // 5)
     if index < warm_up:
         return peak * (index + 1) / warm_up
     progress = (index - warm_up) / max(1, steps - warm_up)

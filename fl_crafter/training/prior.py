@@ -1,11 +1,11 @@
 """Train the prior: a generator of public faces, as a variational autoencoder sharpened by a critic.
 
 An adversarial generator alone needs millions of images to look like faces. Here its latent space is
-first learnt by reconstruction (a variational autoencoder, Kingma and Welling 2014, with a perceptual
-loss), then samples and reconstructions are sharpened by a critic (Larsen et al. 2016) under the
-non-saturating loss with the lazy R1 penalty (Mescheder et al. 2018). What is shipped is the exponential
-average of the generator. Its inversions reach real faces better than those of a generator that never
-saw a reconstruction, which makes the white-box eavesdropper stronger.
+first learnt by reconstruction (a variational autoencoder, Kingma and Welling 2014, with a
+perceptual loss), then samples and reconstructions are sharpened by a critic (Larsen et al. 2016)
+under the non-saturating loss with the lazy R1 penalty (Mescheder et al. 2018). What is shipped is
+the exponential average of the generator. Its inversions reach real faces better than those of a
+generator that never saw a reconstruction, which makes the white-box eavesdropper stronger.
 """
 
 import copy
@@ -42,23 +42,35 @@ class PriorTraining:
         seed: of initialisation, order and augmentation.
     """
 
-    steps: int = 9000
-    adversarial_from: int = 4500
+    steps: int = 2500
+    adversarial_from: int = 1400
     batch_size: int = 48
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     critic_rate: float = 4e-4
-    kl_weight: float = 0.02
-    perceptual_weight: float = 0.5
-    adversarial_weight: float = 0.02
+    kl_weight: float = 0.25
+    perceptual_weight: float = 0.3
+    adversarial_weight: float = 0.15
     r1_weight: float = 2.0
     grey: float = 0.25
     seed: int = 0
 
 
 class Inference(nn.Module):
-    """The autoencoder's other half, needed in training only: image -> latent mean and log-variance."""
+    """The autoencoder's other half, for training only: image -> latent mean and log-variance.
 
-    def __init__(self, latent_size: int, widths: tuple[int, ...] = (48, 96, 192, 256)) -> None:
+    Args:
+        latent_size: of the generator.
+        image_size: side of the images in pixels, a multiple of 2**len(widths).
+        widths: channels of the convolutions, each of stride 2.
+    """
+
+    def __init__(
+        self,
+        latent_size: int,
+        *,
+        image_size: int = 64,
+        widths: tuple[int, ...] = (48, 96, 192, 256),
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         width_in = 3
@@ -69,16 +81,20 @@ class Inference(nn.Module):
                 nn.LeakyReLU(0.2),
             ]
             width_in = width
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width_in * 16, 2 * latent_size))
+        places = (image_size // 2 ** len(widths)) ** 2
+        self.layers = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(width_in * places, 2 * latent_size)
+        )
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Float[Tensor, "batch 3 size size"]
+    ) -> tuple[Float[Tensor, "batch latent_size"], Float[Tensor, "batch latent_size"]]:
+        """Mean and log-variance of the posterior of each image's latent."""
         mean, log_variance = self.layers(image * 2 - 1).chunk(2, dim=1)
         return mean, log_variance.clamp(-8, 4)
 
 
-def perceptual_distance(
-    perceptual: SplitModel, image: Tensor, other: Tensor
-) -> Float[Tensor, ""]:
+def perceptual_distance(perceptual: SplitModel, image: Tensor, other: Tensor) -> Float[Tensor, ""]:
     """Mean absolute distance of two batches' features, at the cut and one stage behind it."""
     with torch.no_grad():
         target = perceptual.encoder(other)
@@ -109,8 +125,9 @@ def train_prior(
         The exponential average of the generator, in evaluation mode, and the last figures.
     """
     random = torch.Generator().manual_seed(settings.seed)
-    inference = Inference(generator.latent_size)
-    critic = Critic((48, 96, 192, 256), image_size=images.shape[-1], kernel=4, norm=False)
+    device, side = next(generator.parameters()).device, images.shape[-1]
+    inference = Inference(generator.latent_size, image_size=side).to(device)
+    critic = Critic((48, 96, 192, 256), image_size=side, kernel=4, norm=False).to(device)
     average = copy.deepcopy(generator)
     autoencoder = nn.ModuleDict({"generator": generator, "inference": inference})
     optimizer = torch.optim.Adam(autoencoder.parameters(), betas=(0.5, 0.99))
@@ -118,14 +135,14 @@ def train_prior(
         critic.parameters(), lr=settings.critic_rate, betas=(0.0, 0.99)
     )
     for module in (autoencoder, critic, perceptual.encoder, perceptual.cloud):
-        module.to(memory_format=torch.channels_last)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def batch() -> Tensor:
         chosen = torch.randint(0, len(images), (settings.batch_size,), generator=random)
         image = augment.random_flip(images[chosen].float() / 255, random=random)
         image = augment.random_zoom(image, amount=0.1, random=random)
         image = augment.random_grey(image, share=settings.grey, random=random)
-        return image.contiguous(memory_format=torch.channels_last)
+        return image.to(device, memory_format=torch.channels_last)
 
     def step_critic(image: Tensor, fake: Tensor, index: int) -> float:
         real = image.detach().requires_grad_(index % 8 == 0)
@@ -144,10 +161,10 @@ def train_prior(
             group["lr"] = cosine_rate(index, settings.steps, peak=settings.learning_rate)
         image = batch()
         mean, log_variance = inference(image)
-        noise = torch.randn(mean.shape, generator=random)
+        noise = torch.randn(mean.shape, generator=random).to(device)
         posterior = mean + noise * (0.5 * log_variance).exp()
         adversarial = index >= settings.adversarial_from
-        drawn = torch.randn(mean.shape, generator=random)
+        drawn = torch.randn(mean.shape, generator=random).to(device)
         latent = torch.cat([posterior, drawn]) if adversarial else posterior
         output = generator(latent)
         rebuilt = output[: len(image)]
@@ -173,6 +190,39 @@ def train_prior(
         random,
     )
     figures = run_training(
-        step, trainable, steps=settings.steps, title="prior", checkpoint=checkpoint
+        step,
+        trainable,
+        steps=settings.steps,
+        title="prior",
+        settings=settings,
+        checkpoint=checkpoint,
     )
-    return average.eval(), figures
+    average.eval()
+    match_prior(average, inference.eval(), images)
+    return average, figures
+
+
+@torch.no_grad()
+def match_prior(
+    generator: Generator,
+    inference: Inference,
+    images: Shaped[Tensor, "count 3 height width"],
+) -> None:
+    """Change the latent coordinates so that N(0, I) is where the public faces really are.
+
+    The posteriors of all public faces together have a mean and a covariance that are not exactly 0
+    and I; between them lie latents that no face ever used. The affine map from N(0, I) to that
+    Gaussian is folded into the generator's first layer, in place.
+    """
+    linear = generator.layers[0]
+    assert isinstance(linear, nn.Linear) and linear.bias is not None
+    means, variances = [], []
+    for part in images.split(256):
+        mean, log_variance = inference(part.to(linear.weight) / 255)
+        means.append(mean)
+        variances.append(log_variance.exp())
+    mean = torch.cat(means)
+    covariance = torch.cov(mean.T) + torch.diag(torch.cat(variances).mean(0))
+    shift = linear.weight @ mean.mean(0)
+    linear.weight.copy_(linear.weight @ torch.linalg.cholesky(covariance))
+    linear.bias.add_(shift)

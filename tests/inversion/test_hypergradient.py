@@ -1,4 +1,4 @@
-"""The gradient through the eavesdropper, against closed form, finite differences and a dense inverse."""
+"""The gradient through the eavesdropper: closed form, finite differences, dense inverse."""
 
 import pytest
 import torch
@@ -83,7 +83,7 @@ def test_matches_finite_differences_through_the_argmin_at_zero_residual() -> Non
 
 
 def exact_hypergradient(problem: InversionProblem, latent: Tensor, feature: Tensor) -> Tensor:
-    """The implicit gradient with the true Hessian, sample by sample, by automatic differentiation."""
+    """The implicit gradient with the true Hessian, sample by sample, by differentiation."""
     rows = []
     for z, f, g in zip(latent, feature, outer_gradient(latent), strict=True):
 

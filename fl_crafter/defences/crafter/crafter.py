@@ -48,14 +48,19 @@ class _Watcher:
     critic: PairedCritic
     figures: dict[str, float] = field(default_factory=dict)
 
-    def gradient(self, crafted: Tensor, *, critic_steps: int) -> Tensor:
+    held: Tensor | None = None
+
+    def gradient(self, crafted: Tensor, *, step: int, critic_steps: int) -> Tensor:
         """Gradient of this eavesdropper's privacy loss with respect to the crafted feature."""
+        if self.held is not None and step % self.owner.refresh:
+            return self.held
         image = self.simulation.reconstruct(crafted)
         self.critic.train(image, steps=critic_steps)
         loss, image_gradient = self.critic.privacy_loss(image)
         pullback = self.simulation.pull_back(image_gradient)
         self.figures = {"privacy_loss": float(loss.mean()), **pullback.figures}
-        return pullback.gradient
+        self.held = self.owner.weight * pullback.gradient
+        return self.held
 
 
 class Crafter(Defence):
@@ -97,12 +102,13 @@ class Crafter(Defence):
         crafted = feature.clone().requires_grad_(True)
         optimizer = torch.optim.Adam([crafted], lr=settings.rate)
         last = feature
-        for _ in range(settings.steps):
+        for step in range(settings.steps):
             gradient = settings.utility_weight * 2 * (crafted.detach() - feature)
             gradient = gradient / feature[0].numel()
             for watcher in watchers:
-                pulled = watcher.gradient(crafted.detach(), critic_steps=settings.critic.steps)
-                gradient = gradient + watcher.owner.weight * pulled
+                gradient = gradient + watcher.gradient(
+                    crafted.detach(), step=step, critic_steps=settings.critic.steps
+                )
             crafted.grad = gradient
             optimizer.step()
             if not bool(torch.isfinite(crafted).all()):

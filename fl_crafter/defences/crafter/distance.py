@@ -30,22 +30,33 @@ class CriticSettings:
         penalty: weight of the gradient penalty.
         batch_size: pairs of each kind per step.
         pool: images are averaged over squares of this side first.
+        colour: weight of the raw image beside its structure (see `structure`) in what it sees.
     """
 
     widths: tuple[int, ...] = (32, 64, 128)
-    rate: float = 1e-3
-    warm_up: int = 60
-    steps: int = 3
+    rate: float = 1.5e-3
+    warm_up: int = 80
+    steps: int = 4
     penalty: float = 10.0
     batch_size: int = 32
     pool: int = 2
+    colour: float = 0.75
+
+    def view(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch 4 rows columns"]:
+        """What the critic sees of an image: structure, and colour at a lower weight."""
+        colour = F.avg_pool2d(image, self.pool) * self.colour
+        return torch.cat([structure(image, pool=self.pool), colour], 1)
 
 
-def structure(image: Float[Tensor, "batch 3 height width"], *, pool: int) -> Tensor:
-    """Locally normalised luminance `[batch, 1, height / pool, width / pool]`: shapes without light.
+def structure(
+    image: Float[Tensor, "batch 3 height width"], *, pool: int
+) -> Float[Tensor, "batch 1 rows columns"]:
+    """Locally normalised luminance: the shapes of a face without its light and colour.
 
-    Most of the distance between two photographs is light and colour, which a critic of raw images
-    spends the whole perturbation on while the person stays recognisable.
+    Most of the distance between two photographs is light and colour, on which a critic of raw images
+    spends the whole perturbation while the person stays recognisable.
     """
     weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     grey = F.avg_pool2d((image * weights).sum(1, keepdim=True), pool)
@@ -76,12 +87,12 @@ class PairedCritic:
     ) -> None:
         self.settings = settings
         self.random = random
-        self.reference = structure(reference, pool=settings.pool)
-        self.prior = structure(prior, pool=settings.pool)
+        self.reference = settings.view(reference)
+        self.prior = settings.view(prior)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
             self.critic = Critic(
-                settings.widths, image_size=self.prior.shape[-1], channels=2, kernel=4, norm=False
+                settings.widths, image_size=self.prior.shape[-1], channels=8, kernel=4, norm=False
             ).to(reference.device)
         self.optimizer = torch.optim.Adam(
             self.critic.parameters(), lr=settings.rate, betas=(0.5, 0.9)
@@ -92,7 +103,7 @@ class PairedCritic:
 
     def train(self, image: Float[Tensor, "batch 3 height width"], *, steps: int) -> None:
         """Let the critic learn what separates the reconstructions from the prior."""
-        small = structure(image, pool=self.settings.pool)
+        small = self.settings.view(image)
         for _ in range(steps):
             rows = self._pick(self.settings.batch_size, len(small))
             strangers = self._pick(self.settings.batch_size, len(self.prior))
@@ -114,7 +125,7 @@ class PairedCritic:
         """Privacy loss of each reconstruction, minus the critic's score, and its image gradient."""
         leaf = image.detach().requires_grad_(True)
         with torch.enable_grad():
-            small = structure(leaf, pool=self.settings.pool)
+            small = self.settings.view(leaf)
             loss = -self.critic(torch.cat([self.reference, small], 1))
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         return loss.detach(), gradient
@@ -125,7 +136,7 @@ class PairedCritic:
         Its mean is the critic's estimate of the Wasserstein distance: large for exposed people.
         """
         with torch.no_grad():
-            small = structure(image, pool=self.settings.pool)
+            small = self.settings.view(image)
             own = self.critic(torch.cat([self.reference, small], 1))
             others = []
             for _ in range(4):
@@ -164,6 +175,6 @@ def estimate_epsilon_pii(
         inside, outside = part == fold, part != fold
         critic = PairedCritic(reference[outside], prior, settings=settings, random=random)
         critic.train(reconstruction[outside], steps=settings.warm_up)
-        critic.reference = structure(reference[inside], pool=settings.pool)
+        critic.reference = settings.view(reference[inside])
         result[inside] = critic.gap(reconstruction[inside]).cpu()
     return result

@@ -51,17 +51,21 @@ class SimulatedEavesdropper(ABC):
     Attributes:
         name: short, for figures.
         weight: of its privacy loss against those of the others.
+        refresh: crafting steps that share one of its gradients, more than one where it is costly.
     """
 
     name: str
     weight: float
+    refresh: int
 
     @abstractmethod
     def watch(self, feature: Float[Tensor, "batch channels rows columns"]) -> Simulation:
         """Begin to watch a batch, from its clean features."""
 
     @abstractmethod
-    def prior(self, count: int, *, random: torch.Generator) -> Float[Tensor, "count 3 height width"]:
+    def prior(
+        self, count: int, *, random: torch.Generator
+    ) -> Float[Tensor, "count 3 height width"]:
         """Faces of nobody in particular, as this eavesdropper would see them."""
 
 
@@ -92,6 +96,7 @@ class BlackBoxDecoder(SimulatedEavesdropper):
     decoder: nn.Module
     public_feature: Float[Tensor, "count channels rows columns"]
     weight: float = 1.0
+    refresh: int = 1
     name: str = "decoder"
 
     def watch(self, feature: Tensor) -> Simulation:
@@ -156,6 +161,7 @@ class WhiteBoxLatent(SimulatedEavesdropper):
     warm: LevenbergMarquardt = LevenbergMarquardt(steps=1, inner_iterations=4)
     solver: LinearSolver = ConjugateGradient(iterations=5)
     weight: float = 1.0
+    refresh: int = 4
     name: str = "latent"
 
     def watch(self, feature: Tensor) -> Simulation:

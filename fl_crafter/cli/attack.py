@@ -1,0 +1,45 @@
+"""`fl-crafter attack`: see what an eavesdropper sees in a transcript."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fl_crafter.errors import InputError
+
+ATTACKS = ("white_box_latent", "black_box_decoder")
+
+
+def attack(
+    transcript: Annotated[Path, typer.Argument(help="transcript.safetensors of a run.")],
+    out: Annotated[Path, typer.Option(help="Folder for reconstructions and contact sheets.")],
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--attack", help="May be given several times; all by default."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of restarts and training.")] = 0,
+) -> None:
+    """Reconstruct images from the features that crossed the wire; knows no truth.
+
+    The public photographs of the eavesdropper are drawn from the shipped generator.
+    """
+    import torch
+
+    from fl_crafter.cli.files import write_contact_sheet
+    from fl_crafter.cli.judging import attacker_knowledge, standard_attacks
+    from fl_crafter.training.loop import write_safetensors
+    from fl_crafter.transcript import Transcript
+
+    chosen = name or list(ATTACKS)
+    attacks = standard_attacks()
+    for wanted in chosen:
+        if wanted not in attacks:
+            raise InputError(f"There is no attack '{wanted}'; choose from {', '.join(attacks)}.")
+    record = Transcript.load(transcript)
+    random = torch.Generator().manual_seed(seed)
+    knowledge = attacker_knowledge(torch.zeros(0, 3, 64, 64), drawn=1000, random=random)
+    for wanted in chosen:
+        result = attacks[wanted].reconstruct(record.feature, knowledge, random=random)
+        write_safetensors(out / f"{wanted}.safetensors", {"image": result.image})
+        write_contact_sheet(result.image[:100], out / f"{wanted}.png")
+        typer.echo(f"{wanted}: {len(result.image)} reconstructions in {out}")

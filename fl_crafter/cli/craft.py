@@ -1,0 +1,65 @@
+"""`fl-crafter craft`: protect the features of a folder of photographs, without any federation."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fl_crafter.errors import InputError
+
+
+def craft(
+    photographs: Annotated[Path, typer.Argument(help="Folder with one sub-folder per person.")],
+    out: Annotated[Path, typer.Option(help="File of the protected features, .safetensors.")],
+    defence: Annotated[
+        str, typer.Option(help="none, substitution, projection or crafter.")
+    ] = "crafter",
+    utility_weight: Annotated[
+        float, typer.Option(help="Crafter's beta: larger keeps more utility and less privacy.")
+    ] = 2.0,
+    steps: Annotated[int, typer.Option(help="Crafter's steps.")] = 40,
+    batch: Annotated[int, typer.Option(help="Photographs crafted together.")] = 32,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+) -> None:
+    """Write features of photographs that may be shared; row order is that of the sorted paths.
+
+    Nothing but features goes into the file. Public knowledge is drawn from the shipped generator.
+    """
+    import torch
+
+    from fl_crafter.assets import load_encoder, load_generator
+    from fl_crafter.defences.base import Status
+    from fl_crafter.defences.configured import DefenceSettings, build_defence
+    from fl_crafter.defences.crafter.crafter import CrafterSettings
+    from fl_crafter.faces.folder import read
+    from fl_crafter.training.loop import write_safetensors
+
+    if utility_weight < 0 or steps < 0 or batch < 1:
+        raise InputError("--utility-weight and --steps must be 0 or more and --batch 1 or more.")
+    faces = read(photographs, size=64)
+    model = load_encoder()
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        drawn = load_generator().sample(1000, random=random)
+        public = torch.cat([model.encoder(part) for part in drawn.split(64)])
+        feature = torch.cat([model.encoder(part) for part in faces.image.split(64)])
+    settings = DefenceSettings(
+        crafter=CrafterSettings(utility_weight=utility_weight, steps=steps),
+    )
+    chosen = build_defence(
+        defence, encoder=model.encoder, cloud=model.cloud, public_feature=public, settings=settings
+    )
+    released = []
+    with typer.progressbar(
+        feature.split(batch), label=defence, length=-(-len(feature) // batch)
+    ) as parts:
+        for part in parts:
+            protected = chosen.protect(part, random=random)
+            if protected.status == Status.DIVERGED:
+                raise InputError(
+                    "crafting diverged and nothing was written; take fewer --steps or a larger "
+                    "--utility-weight."
+                )
+            released.append(protected.feature)
+    write_safetensors(out, {"feature": torch.cat(released)}, metadata={"defence": defence})
+    typer.echo(f"{len(feature)} features in {out}")

@@ -1,0 +1,224 @@
+"""Attack the transcripts of finished runs and judge what came of it."""
+
+import json
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from rich.console import Console
+from torch import Tensor
+
+from fl_crafter.assets import load_amortiser, load_decoder, load_encoder, load_generator
+from fl_crafter.attacks.base import Attack, AttackerKnowledge
+from fl_crafter.attacks.black_box import BlackBoxDecoder
+from fl_crafter.attacks.white_box import WhiteBoxLatent
+from fl_crafter.cli.files import PICTURES, REPORT, SUMMARY
+from fl_crafter.defences.crafter.distance import estimate_epsilon_pii
+from fl_crafter.evaluation import (
+    Evaluation,
+    Predictions,
+    PrivateTruth,
+    Setup,
+    SFaceEvaluator,
+    evaluate_run,
+    prepare_truth,
+    read_crafting,
+    read_ledger,
+    summarise,
+    write_summary,
+)
+from fl_crafter.faces.open import open_faces
+from fl_crafter.faces.record import Faces, Role
+from fl_crafter.report.page import write_report
+from fl_crafter.report.pictures import choose_pictures
+from fl_crafter.transcript import Purpose, Transcript
+
+_console = Console(highlight=False)
+
+
+def standard_attacks() -> dict[str, Attack]:
+    """The attacks of the demo, by name."""
+    attacks: tuple[Attack, ...] = (WhiteBoxLatent(), BlackBoxDecoder())
+    return {attack.name: attack for attack in attacks}
+
+
+def attacker_knowledge(
+    public_image: Float[Tensor, "count 3 height width"],
+    *,
+    drawn: int,
+    random: torch.Generator,
+    device: str = "cpu",
+) -> AttackerKnowledge:
+    """What the demo's eavesdropper knows; its decoder is not the one that defences simulate.
+
+    Args:
+        public_image: photographs of other people.
+        drawn: faces drawn from the shipped generator that join them.
+        random: source of those faces.
+        device: where attacks compute.
+    """
+    generator = load_generator().to(device)
+    faces = generator.sample(drawn, random=random).cpu()
+    return AttackerKnowledge(
+        encoder=load_encoder().encoder.to(device),
+        public_image=torch.cat([public_image, faces]),
+        generator=generator,
+        amortiser=load_amortiser().to(device),
+        decoder=load_decoder("eavesdropper_decoder").to(device),
+    )
+
+
+def read_faces(config: dict[str, Any]) -> Faces:
+    """The dataset exactly as the clients of a run opened it, from the run's configuration."""
+    return open_faces(
+        config["dataset"],
+        Path(config["data_root"]) if config["data_root"] else None,
+        size=config["image_size"],
+        people=config["people"] or None,
+        photos_per_person=config["photos_per_person"] or None,
+        public=config["public_images"] or None,
+        seed=config["seed"],
+    )
+
+
+def judge_runs(
+    runs: Path,
+    defences: list[str],
+    *,
+    out: Path,
+    command: str,
+    credit: str,
+    timings: dict[str, float],
+) -> None:
+    """Attack and evaluate finished runs; write summary, pictures and report.
+
+    Args:
+        runs: folder with one run folder for each defence, all of the same dataset and seed.
+        defences: names of the run folders, in the order of the tables.
+        out: folder of `summary.json`, `pictures.safetensors` and `report.html`.
+        command: that the user typed, for the report.
+        credit: to whom the photographs are owed.
+        timings: seconds spent before, by part; attacks and evaluation are added.
+    """
+    config = json.loads((runs / defences[0] / "config.json").read_text("utf-8"))["config"]
+    faces = read_faces(config)
+    evaluator = SFaceEvaluator()
+    truth = prepare_truth(faces, evaluator=evaluator)
+    random = torch.Generator().manual_seed(config["seed"] + 1)
+    knowledge = attacker_knowledge(
+        faces.with_role(Role.PUBLIC).image,
+        drawn=config["generated_images"],
+        random=random,
+        device=config["device"],
+    )
+    evaluations: dict[str, Evaluation] = {}
+    seconds = {"attacks": 0.0, "evaluation": 0.0}
+    for name in defences:
+        evaluations[name] = _judge_run(runs / name, truth, evaluator, knowledge, random, seconds)
+    setup = Setup(
+        clients=config["clients"],
+        rounds=config["rounds"],
+        seed=config["seed"],
+        device=_device(config["device"]),
+        versions=_versions(),
+        timings=timings | seconds,
+        command=command,
+        settings=_settings(config),
+        credit=credit,
+    )
+    summary = summarise(evaluations, setup, truth=truth, evaluator_name=evaluator.name)
+    write_summary(summary, out / SUMMARY)
+    pictures = choose_pictures(evaluations, truth=truth)
+    pictures.save(out / PICTURES)
+    write_report(summary, pictures, out / REPORT)
+
+
+def _judge_run(
+    run: Path,
+    truth: PrivateTruth,
+    evaluator: SFaceEvaluator,
+    knowledge: AttackerKnowledge,
+    random: torch.Generator,
+    seconds: dict[str, float],
+) -> Evaluation:
+    transcript = Transcript.load(run / "transcript.safetensors").of_purpose(Purpose.EVALUATION)
+    device = next(knowledge.encoder.parameters()).device
+    images = {}
+    for name, attack in standard_attacks().items():
+        _console.print(f"  {run.name}: {name} on {len(transcript)} features")
+        began = time.monotonic()
+        result = attack.reconstruct(transcript.feature.to(device), knowledge, random=random)
+        images[name] = result.image.cpu().clamp(0, 1)
+        seconds["attacks"] += time.monotonic() - began
+    began = time.monotonic()
+    ledger = read_ledger(run / "truth")
+    evaluation = evaluate_run(
+        transcript,
+        images,
+        truth=truth,
+        ledger=ledger,
+        predictions=Predictions.load(run / "predictions.safetensors"),
+        evaluator=evaluator,
+        epsilon_pii=_epsilon_pii(images, transcript, truth, ledger, knowledge),
+        crafting=read_crafting(run / "crafting"),
+    )
+    seconds["evaluation"] += time.monotonic() - began
+    return evaluation
+
+
+def _epsilon_pii(
+    images: dict[str, Tensor],
+    transcript: Transcript,
+    truth: PrivateTruth,
+    ledger: Any,
+    knowledge: AttackerKnowledge,
+) -> float:
+    """The largest estimate over the attacks, by fresh critics, the same for every defence."""
+    position = ledger.locate(
+        client=transcript.client,
+        round=transcript.round,
+        purpose=transcript.purpose,
+        row=transcript.row,
+    )
+    raw = truth.faces.image[position]
+    random = torch.Generator().manual_seed(0)
+    prior = knowledge.generator.sample(512, random=random).cpu()
+    estimates = [
+        estimate_epsilon_pii(image, raw, prior, random=random) for image in images.values()
+    ]
+    return max(float(each.mean()) for each in estimates)
+
+
+def _settings(config: dict[str, Any]) -> dict[str, str | int | float | bool]:
+    wanted = (
+        "utility_weight",
+        "crafting_steps",
+        "latent_eavesdropper",
+        "decoder_eavesdropper",
+        "neighbours",
+        "components",
+    )
+    settings: dict[str, str | int | float | bool] = {name: config[name] for name in wanted}
+    for name, attack in standard_attacks().items():
+        settings[name] = str(attack)
+    return settings
+
+
+def _device(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in ("fl-crafter", "torch", "torchvision", "flwr", "ray", "numpy"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
