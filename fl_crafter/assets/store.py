@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -51,12 +52,18 @@ def _load(
     name: str, directory: Path | None, build: Callable[[dict[str, Any]], nn.Module]
 ) -> nn.Module:
     path = _path(name, directory)
-    module = build(json.loads(read_metadata(path)["architecture"]))
-    tensors = {
-        key: value.float() if value.is_floating_point() else value
-        for key, value in load_file(path).items()
-    }
-    module.load_state_dict(tensors)
+    try:
+        module = build(json.loads(read_metadata(path)["architecture"]))
+        tensors = {
+            key: value.float() if value.is_floating_point() else value
+            for key, value in load_file(path).items()
+        }
+        module.load_state_dict(tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path} holds no weights of the {name}, or only a part; train them with "
+            "'fl-crafter train'."
+        ) from error
     return freeze(module)
 
 

@@ -15,8 +15,7 @@ class AttackerKnowledge:
     """All that the eavesdropper knows besides the transcript.
 
     Attributes:
-        encoder: the victim's. A black-box attack only queries it, a white-box one differentiates
-            it.
+        encoder: the victim's, frozen.
         public_image: photographs of other people, `[count, 3, height, width]` in [0, 1].
         generator: trained on public faces.
         amortiser: features -> latents of the generator, a start for inversions.

@@ -15,8 +15,10 @@ from fl_crafter.training.decoder import DecoderTraining, train_decoder
 class BlackBoxDecoder(Attack):
     """Decodes features with a decoder that was trained on clean features of public faces.
 
-    It queries the encoder only. Starting from the weights that the eavesdropper prepared, it trains
-    on the public photographs at hand, with the victim's own preprocessing.
+    Starting from the weights that the eavesdropper prepared, it trains on the public photographs at
+    hand, with the victim's own preprocessing. What it inverts by is the encoder's output alone, but
+    its training loss holds the distance of features too: a gradient through the encoder that a
+    strict black box has to do without, and so a stronger attack.
 
     Attributes:
         steps: of training on the public photographs; 0 uses the prepared decoder as it is.

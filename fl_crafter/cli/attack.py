@@ -25,8 +25,10 @@ def attack(
     """
     import torch
 
+    from fl_crafter.assets import load_encoder
     from fl_crafter.cli.files import write_contact_sheet
     from fl_crafter.cli.judging import attacker_knowledge, standard_attacks
+    from fl_crafter.models.split import feature_shape
     from fl_crafter.training.loop import write_safetensors
     from fl_crafter.transcript import Transcript
 
@@ -36,6 +38,13 @@ def attack(
         if wanted not in attacks:
             raise InputError(f"There is no attack '{wanted}'; choose from {', '.join(attacks)}.")
     record = Transcript.load(transcript)
+    shape = feature_shape(load_encoder().encoder, 64)
+    if not len(record) or record.feature.shape[1:] != shape:
+        raise InputError(
+            f"transcript {transcript} holds {len(record)} features of shape "
+            f"{list(record.feature.shape[1:])}, but the shipped encoder's is {list(shape)}; record "
+            "one with the shipped encoder and 64-pixel images."
+        )
     random = torch.Generator().manual_seed(seed)
     knowledge = attacker_knowledge(torch.zeros(0, 3, 64, 64), drawn=1000, random=random)
     for wanted in chosen:

@@ -10,15 +10,17 @@ from fl_crafter.errors import InputError
 
 def craft(
     photographs: Annotated[Path, typer.Argument(help="Folder with one sub-folder per person.")],
-    out: Annotated[Path, typer.Option(help="File of the protected features, .safetensors.")],
+    out: Annotated[
+        Path, typer.Option(dir_okay=False, help="File of the protected features, .safetensors.")
+    ],
     defence: Annotated[
         str, typer.Option(help="none, substitution, projection or crafter.")
     ] = "crafter",
     utility_weight: Annotated[
         float, typer.Option(help="Crafter's beta: larger keeps more utility and less privacy.")
     ] = 2.0,
-    steps: Annotated[int, typer.Option(help="Crafter's steps.")] = 40,
-    batch: Annotated[int, typer.Option(help="Photographs crafted together.")] = 32,
+    steps: Annotated[int, typer.Option(min=0, help="Crafter's steps.")] = 40,
+    batch: Annotated[int, typer.Option(min=1, help="Photographs crafted together.")] = 32,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
 ) -> None:
     """Write features of photographs that may be shared; row order is that of the sorted paths.
@@ -31,18 +33,20 @@ def craft(
     from fl_crafter.defences.base import Status
     from fl_crafter.defences.configured import DefenceSettings, build_defence
     from fl_crafter.defences.crafter.crafter import CrafterSettings
-    from fl_crafter.faces.folder import read
+    from fl_crafter.faces.photo import list_people, read_photo, require_root
     from fl_crafter.training.loop import write_safetensors
 
-    if utility_weight < 0 or steps < 0 or batch < 1:
-        raise InputError("--utility-weight and --steps must be 0 or more and --batch 1 or more.")
-    faces = read(photographs, size=64)
+    if not 0 <= utility_weight < float("inf"):  # nan is neither
+        raise InputError(f"--utility-weight must be 0 or more and finite, not {utility_weight}.")
+    folder = require_root(photographs, holds="one sub-folder per person")
+    paths = [path for own in list_people(folder).values() for path in own]
+    image = torch.stack([read_photo(path, crop=None, size=64) for path in paths])
     model = load_encoder()
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         drawn = load_generator().sample(1000, random=random)
         public = torch.cat([model.encoder(part) for part in drawn.split(64)])
-        feature = torch.cat([model.encoder(part) for part in faces.image.split(64)])
+        feature = torch.cat([model.encoder(part) for part in image.split(64)])
     settings = DefenceSettings(
         crafter=CrafterSettings(utility_weight=utility_weight, steps=steps),
     )

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +14,7 @@ from fl_crafter.errors import InputError
 class _OneSentence(TyperGroup):
     """Shows a user's error as its one sentence and ends with exit code 2."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
             return super().invoke(ctx)

@@ -20,7 +20,7 @@ DataOption = Annotated[str, typer.Option(help="celeba, lfw, vggface2 or folder."
 RootOption = Annotated[Path, typer.Option(help="The dataset's folder.")]
 OutOption = Annotated[Path, typer.Option(help="Folder of weights, model cards, checkpoints.")]
 StepsOption = Annotated[
-    int | None, typer.Option(help="Number of updates; the recipe's by default.")
+    int | None, typer.Option(min=1, help="Number of updates; the recipe's by default.")
 ]
 SeedOption = Annotated[int, typer.Option(help="Of initialisation, order and augmentation.")]
 
@@ -173,8 +173,8 @@ def _public(data: str, root: Path) -> tuple[Any, Any]:
     from fl_crafter.faces.open import open_faces
     from fl_crafter.faces.record import Role
 
-    # two private people are the fewest that a reader takes
-    faces = open_faces(data, root, size=64, people=2, photos_per_person=2).with_role(Role.PUBLIC)
+    # the usual number of private people stays out; two photographs are the fewest a reader takes
+    faces = open_faces(data, root, size=64, photos_per_person=2).with_role(Role.PUBLIC)
     if not len(faces):
         raise InputError(f"{data} in {root} has no public photographs; take another dataset.")
     return (faces.image * 255).round().byte(), faces
@@ -191,7 +191,7 @@ def _write_card(
     lines = [
         f"# {name}",
         "",
-        f"- data: {images} public photographs of {data}, 64x64 pixels; no private person among them",
+        f"- data: {images} public photographs of {data}, 64x64 pixels; nobody private is on them",
         f"- command: `fl-crafter train` with {json.dumps(dataclasses.asdict(settings))}",
         f"- last training figures: {json.dumps({k: round(v, 5) for k, v in figures.items()})}",
         f"- commit: {_commit()}",

@@ -52,5 +52,5 @@ class Defence(ABC):
 def utility_loss(
     protected: Float[Tensor, "batch *shape"], feature: Float[Tensor, "batch *shape"]
 ) -> Float[Tensor, "batch"]:
-    """Mean squared change of each sample's feature (Crafter, eq. 5)."""
+    """Mean squared change of each sample's feature (Crafter's utility loss)."""
     return (protected - feature).flatten(1).square().mean(1)

@@ -36,10 +36,11 @@ class Projection(Defence):
         self.mean = flat.mean(0)
         centred = flat - self.mean
         # features have far more elements than there are public faces: use the small Gram matrix
-        _, vectors = torch.linalg.eigh(centred @ centred.T)
-        leading = vectors[:, -components:]
-        basis = centred.T @ leading
-        self.basis = basis / basis.norm(dim=0, keepdim=True).clamp_min(1e-12)
+        values, vectors = torch.linalg.eigh(centred @ centred.T)
+        if not values[-components] > 1e-6 * values[-1]:
+            raise ValueError(f"components={components} are more than the public features span")
+        # orthogonal but for rounding, which squaring made worse
+        self.basis = torch.linalg.qr(centred.T @ vectors[:, -components:]).Q
 
     def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
         """See `Defence`; `random` is not used."""

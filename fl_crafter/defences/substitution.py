@@ -20,6 +20,9 @@ class Substitution(Defence):
         public_feature: features of public faces, `[count, channels, rows, columns]`.
         neighbours: how many public features are averaged.
         embedding: features -> vectors, the space in which "nearest" is meant; None for the feature.
+
+    Raises:
+        ValueError: more neighbours than there are public features.
     """
 
     name = "substitution"
@@ -31,6 +34,12 @@ class Substitution(Defence):
         neighbours: int = 1,
         embedding: Embedding | None = None,
     ) -> None:
+        count = len(public_feature)
+        if not 1 <= neighbours <= count:
+            raise ValueError(
+                f"neighbours must be between 1 and {count} for {count} public features, "
+                f"not {neighbours}"
+            )
         self.public_feature = public_feature
         self.neighbours = neighbours
         self.embedding = embedding or _flat

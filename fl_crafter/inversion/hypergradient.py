@@ -39,7 +39,7 @@ def hypergradient(
     `dl/dF = -(d2L/dzdF)^T (d2L/dzdz)^-1 dl/dz`. `F` enters `L` only through the least-squares
     residual, so the mixed derivative is exactly `-J^T / size`, and the Hessian is taken in the
     Gauss-Newton approximation, exact where the residual vanishes or `h` is linear:
-    `dl/dF = J (J^T J / size + prior)^-1 dl/dz / size`. Crafter, section 5.2, has the general form.
+    `dl/dF = J (J^T J / size + prior)^-1 dl/dz / size`. The Crafter paper has the general form.
 
     Args:
         linearisation: of the inversion problem, at the inverted latents.

@@ -123,7 +123,8 @@ def torchvision_split(
 def vgg16_split(*, attributes: int) -> SplitModel:
     """VGG16 cut after its second pool: 128x16x16 for a 64x64 image (Crafter, appendix).
 
-    It has batch normalisation, without which it hardly trains from scratch. The classifier is global average pooling and one linear layer, as faces are small images.
+    It has batch normalisation, without which it hardly trains from scratch. The classifier is
+    global average pooling and one linear layer, as faces are small images.
     """
     layers = list(torchvision.models.vgg16_bn(num_classes=attributes).features.children())
     pools = [index for index, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]

@@ -1,4 +1,4 @@
-"""ResNet18, cut after layer1: the paper's split (Crafter, section 7.1)."""
+"""ResNet18, cut after layer1: Crafter's split."""
 
 from torch import nn
 

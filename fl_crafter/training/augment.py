@@ -94,9 +94,9 @@ def random_zoom(
 ) -> Float[Tensor, "batch 3 height width"]:
     """Enlarge a random window, its side 1 - `amount` to 1 of the image's; no edge is repeated."""
     batch = len(image)
-    side = _uniform(batch, 1 - amount, 1, random)
-    across = _uniform(batch, -1, 1, random) * (1 - side)
-    down = _uniform(batch, -1, 1, random) * (1 - side)
+    side = _uniform(batch, 1 - amount, 1.0, random)
+    across = _uniform(batch, -1.0, 1.0, random) * (1 - side)
+    down = _uniform(batch, -1.0, 1.0, random) * (1 - side)
     zero = torch.zeros(batch)
     rows = [torch.stack([side, zero, across], 1), torch.stack([zero, side, down], 1)]
     grid = F.affine_grid(torch.stack(rows, 1), list(image.shape), align_corners=False)

@@ -40,7 +40,7 @@ class EncoderTraining:
 def augmented(image: Tensor, *, grey: float, random: torch.Generator) -> Tensor:
     """The augmentation of encoder training: geometry, light, grey, erased squares."""
     image = augment.random_flip(image, random=random)
-    image = augment.random_affine(image, scale=0.12, degrees=8, shift=0.12, random=random)
+    image = augment.random_affine(image, scale=0.12, degrees=8.0, shift=0.12, random=random)
     image = augment.random_light(image, amount=0.25, random=random)
     image = augment.random_grey(image, share=grey, random=random)
     return augment.random_erase(image, side=image.shape[-1] // 3, random=random)

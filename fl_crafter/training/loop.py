@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -84,9 +84,7 @@ def run_training(
             if checkpoint and (done % checkpoint_every == 0 or done == steps):
                 seconds = time.monotonic() - began
                 known = figures | {"seconds": seconds}
-                save_checkpoint(
-                    checkpoint, trainable, step=done, figures=known, settings=made_with
-                )
+                save_checkpoint(checkpoint, trainable, step=done, figures=known, settings=made_with)
                 if not progress.console.is_terminal:
                     progress.console.print(f"{title}: {done}/{steps} {seconds:.0f} s {shown}")
     return figures | {"seconds": time.monotonic() - began}
@@ -182,10 +180,14 @@ def write_safetensors(
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file, without loading its tensors."""
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return header.get("__metadata__", {})
+    """The metadata of a safetensors file, without loading its tensors.
+
+    Raises:
+        SafetensorError: it is no such file, or was cut short.
+        OSError: it cannot be read.
+    """
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The outer loop: move features until every simulated eavesdropper sees anybody instead of the person."""
+"""The outer loop: move features until every simulated eavesdropper sees anybody but the person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -64,7 +64,7 @@ class _Watcher:
 
 
 class Crafter(Defence):
-    """Crafts features whose reconstructions look like anybody (Crafter, algorithm 1).
+    """Crafts features whose reconstructions look like anybody (Crafter, NDSS 2024).
 
     Minimises `sum_a weight_a * L_p(reconstruction_a(F)) + utility_weight * mean((F - F0)^2)` over
     the released feature `F`, per sample, with one critic per simulated eavesdropper and batch. Only
@@ -84,7 +84,9 @@ class Crafter(Defence):
         self,
         eavesdroppers: Sequence[SimulatedEavesdropper],
         settings: CrafterSettings | None = None,
+        start=lambda f, r: f,
     ) -> None:
+        self.start = start
         if not eavesdroppers:
             raise ValueError("Crafter needs at least one simulated eavesdropper")
         self.eavesdroppers = tuple(eavesdroppers)
@@ -99,7 +101,7 @@ class Crafter(Defence):
         if not bool(torch.isfinite(feature).all()):
             return Protected(feature, Status.DIVERGED)
         watchers = [self._watcher(owner, feature, random) for owner in self.eavesdroppers]
-        crafted = feature.clone().requires_grad_(True)
+        crafted = self.start(feature, random).clone().requires_grad_(True)
         optimizer = torch.optim.Adam([crafted], lr=settings.rate)
         last = feature
         for step in range(settings.steps):

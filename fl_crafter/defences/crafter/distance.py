@@ -1,11 +1,11 @@
 """How far what an eavesdropper sees of a person is from what it would see of anybody.
 
-The paper's loss compares a batch of inversions with a batch of average faces. A batch of many different
-people, perfectly reconstructed, is itself a sample of faces: that distance can be small with everyone
-exposed. The definition behind it (epsilon-PII, section 4.2) is about ONE person's feature, so here the
-critic sees pairs: `(reference of person i, reconstruction of person i)` against
-`(reference of person i, prior image)`. The Wasserstein distance of the two is zero only if the
-reconstruction is independent of the person and distributed as the prior, however many people share a batch.
+The paper's loss compares a batch of inversions with a batch of average faces. A batch of many
+different people, perfectly reconstructed, is itself a sample of faces: that distance can be small
+with everyone exposed. The definition behind it (epsilon-PII) is about ONE person's feature; so here
+the critic sees pairs: `(reference of person i, reconstruction of person i)` against `(reference of
+person i, prior image)`. The Wasserstein distance of the two is zero only if the reconstruction is
+independent of the person and distributed as the prior, however many people share a batch.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class CriticSettings:
         penalty: weight of the gradient penalty.
         batch_size: pairs of each kind per step.
         pool: images are averaged over squares of this side first.
-        colour: weight of the raw image beside its structure (see `structure`) in what it sees.
+        light: weight of the luminance beside its structure (see `structure`) in what it sees.
     """
 
     widths: tuple[int, ...] = (32, 64, 128)
@@ -40,26 +40,35 @@ class CriticSettings:
     penalty: float = 10.0
     batch_size: int = 32
     pool: int = 2
-    colour: float = 0.75
+    light: float = 0.5
 
     def view(
         self, image: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch 4 rows columns"]:
-        """What the critic sees of an image: structure, and colour at a lower weight."""
-        colour = F.avg_pool2d(image, self.pool) * self.colour
-        return torch.cat([structure(image, pool=self.pool), colour], 1)
+    ) -> Float[Tensor, "batch 2 rows columns"]:
+        """What the critic sees of an image: structure, and luminance at a lower weight."""
+        grey = luminance(image, pool=self.pool)
+        return torch.cat([structure(grey), grey * self.light], 1)
+
+
+def luminance(
+    image: Float[Tensor, "batch 3 height width"], *, pool: int
+) -> Float[Tensor, "batch 1 rows columns"]:
+    """Luminance (ITU-R BT.601), averaged over squares of `pool` pixels.
+
+    Colour is left out: it tells a grey photograph from a coloured prior, but nobody from another.
+    """
+    weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return F.avg_pool2d((image * weights).sum(1, keepdim=True), pool)
 
 
 def structure(
-    image: Float[Tensor, "batch 3 height width"], *, pool: int
+    grey: Float[Tensor, "batch 1 rows columns"],
 ) -> Float[Tensor, "batch 1 rows columns"]:
-    """Locally normalised luminance: the shapes of a face without its light and colour.
+    """Locally normalised luminance: the shapes of a face without its light.
 
-    Most of the distance between two photographs is light and colour, on which a critic of raw images
-    spends the whole perturbation while the person stays recognisable.
+    Most of the distance between two photographs is light, on which a critic of raw images spends
+    the whole perturbation while the person stays recognisable.
     """
-    weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    grey = F.avg_pool2d((image * weights).sum(1, keepdim=True), pool)
     side = 2 * (grey.shape[-1] // 8) + 1
     mean = F.avg_pool2d(grey, side, 1, side // 2, count_include_pad=False)
     centred = grey - mean
@@ -92,7 +101,7 @@ class PairedCritic:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
             self.critic = Critic(
-                settings.widths, image_size=self.prior.shape[-1], channels=8, kernel=4, norm=False
+                settings.widths, image_size=self.prior.shape[-1], channels=4, kernel=4, norm=False
             ).to(reference.device)
         self.optimizer = torch.optim.Adam(
             self.critic.parameters(), lr=settings.rate, betas=(0.5, 0.9)
@@ -158,7 +167,7 @@ def estimate_epsilon_pii(
     """Each sample's share of the epsilon-PII estimate, by critics that never trained on it.
 
     The mean over samples estimates the distance between what the eavesdropper sees of these people
-    and what it sees of anybody (Crafter, definition 1, empirical). It holds for this eavesdropper
+    and what it sees of anybody (Crafter's definition, empirically). It holds for this eavesdropper
     and this critic only; it is not differential privacy.
 
     Args:

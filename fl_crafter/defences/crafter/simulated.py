@@ -1,7 +1,7 @@
-"""Simulated eavesdroppers: how an attacker would see a feature, and how that moves with the feature.
+"""Simulated eavesdroppers: how an attacker would see a feature, and how that moves with it.
 
-A simulated eavesdropper turns features into reconstructions and pulls a gradient on reconstructions back
-to the features. The defence knows nothing else of it, so any of them can be combined.
+A simulated eavesdropper turns features into reconstructions and pulls a gradient on reconstructions
+back to the features. The defence knows nothing else of it, so any of them can be combined.
 """
 
 from abc import ABC, abstractmethod

@@ -1,0 +1,71 @@
+"""What every attack must do, and what none may know; inherited by the tests of each."""
+
+import dataclasses
+import inspect
+from abc import ABC, abstractmethod
+
+import pytest
+import torch
+
+from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
+from tests.world import SIZE, World, pictures, seeded
+
+
+def knowledge_of(world: World) -> AttackerKnowledge:
+    return AttackerKnowledge(
+        encoder=world.encoder,
+        public_image=pictures(24, seed=1),
+        generator=world.generator,
+        amortiser=world.amortiser,
+        decoder=world.decoder,
+    )
+
+
+class AttackContract(ABC):
+    """Inherit and say how to build the attack."""
+
+    @abstractmethod
+    def build(self) -> Attack: ...
+
+    @pytest.fixture
+    def attack(self) -> Attack:
+        return self.build()
+
+    @pytest.fixture
+    def result(self, attack: Attack, world: World) -> Reconstruction:
+        return attack.reconstruct(world.feature, knowledge_of(world), random=seeded())
+
+    def test_one_image_for_each_feature(self, result: Reconstruction, world: World) -> None:
+        assert result.image.shape == (len(world.feature), 3, SIZE, SIZE)
+        assert float(result.image.min()) >= 0 and float(result.image.max()) <= 1
+        assert not result.image.requires_grad
+
+    def test_the_curve_is_of_finite_numbers(self, result: Reconstruction) -> None:
+        assert all(type(value) is float for value in result.loss_curve)
+        assert bool(torch.isfinite(torch.tensor(result.loss_curve)).all())
+
+    def test_the_seed_decides(self, attack: Attack, result: Reconstruction, world: World) -> None:
+        torch.manual_seed(77)  # torch's own generator has no say
+        again = attack.reconstruct(world.feature, knowledge_of(world), random=seeded())
+        assert torch.equal(again.image, result.image)
+        assert again.loss_curve == result.loss_curve
+        other = attack.reconstruct(world.feature, knowledge_of(world), random=seeded(1))
+        assert not torch.equal(other.image, result.image)
+
+    def test_nothing_known_is_modified(self, attack: Attack, world: World) -> None:
+        knowledge, feature = knowledge_of(world), world.feature.clone()
+        public = knowledge.public_image.clone()
+        before = [{k: v.clone() for k, v in each.state_dict().items()} for each in world.networks()]
+        attack.reconstruct(feature, knowledge, random=seeded())
+        assert torch.equal(feature, world.feature)
+        assert torch.equal(knowledge.public_image, public)
+        for network, state in zip(world.networks(), before, strict=True):
+            assert not any(weight.requires_grad for weight in network.parameters())
+            for key, value in network.state_dict().items():
+                assert torch.equal(value, state[key]), key
+
+    def test_truth_never_enters(self, attack: Attack) -> None:
+        parameters = inspect.signature(type(attack).reconstruct).parameters
+        assert list(parameters) == ["self", "feature", "knowledge", "random"]
+        known = {each.name for each in dataclasses.fields(AttackerKnowledge)}
+        assert known == {"encoder", "public_image", "generator", "amortiser", "decoder"}

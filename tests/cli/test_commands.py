@@ -1,0 +1,240 @@
+"""The command line: help, one sentence for each user error, nothing half-written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+from typer.testing import Result
+
+from fl_crafter.assets import load_encoder
+from fl_crafter.cli.main import app
+from fl_crafter.defences import configured
+from fl_crafter.defences.base import Protected, Status
+from fl_crafter.defences.undefended import Undefended
+from fl_crafter.faces.photo import read_photo
+from fl_crafter.training.loop import read_metadata, write_safetensors
+from fl_crafter.transcript import Transcript
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two people with two photographs each, of noise around different greys."""
+    root = tmp_path / "people"
+    draw = np.random.default_rng(0)
+    for person, grey in (("ann", 40), ("bob", 120)):
+        (root / person).mkdir(parents=True)
+        for number in range(2):
+            pixels = (grey + 40 * number + draw.integers(0, 60, (80, 70, 3))).astype(np.uint8)
+            Image.fromarray(pixels).save(root / person / f"{number}.jpg")
+    return root
+
+
+COMMANDS = [
+    (),
+    ("demo",),
+    ("craft",),
+    ("attack",),
+    ("report",),
+    ("train",),
+    *(("train", name) for name in ("encoder", "prior", "decoder", "amortiser")),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help(command: tuple[str, ...], run: Callable[..., Result]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert f"Usage: root {' '.join(command)}".rstrip() in result.output
+    assert not result.stderr
+
+
+def test_every_command_has_been_asked_for_help() -> None:
+    names = {command.name for command in app.registered_commands}
+    groups = {group.name for group in app.registered_groups}
+    assert names | groups == {command[0] for command in COMMANDS if command}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("hide",),
+        ("demo", "--data", "faces94"),
+        ("demo", "--people", "many"),
+        ("craft", "people"),
+        ("craft", "people", "--out", "x", "--batch", "0"),
+        ("craft", "people", "--out", "x", "--steps", "-1"),
+        ("train", "encoder"),
+        ("train", "encoder", "--root", "x", "--steps", "0"),
+        ("train", "everything"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(arguments: tuple[str, ...], run: Callable[..., Result]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Usage:" in result.stderr and "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("data", ["celeba", "lfw"])
+def test_a_dataset_needs_its_folder(data: str, refused: Callable[..., str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    refused("demo", "--data", data, "--out", out, named=(data, "--root"))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["encoder", "prior", "decoder", "amortiser"])
+def test_training_wants_a_dataset_that_is_there(
+    name: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    absent, out = tmp_path / "absent", tmp_path / "out"
+    refused("train", name, "--root", absent, "--out", out, named=(absent,))
+    refused(
+        "train", name, "--root", tmp_path, "--data", "faces94", "--out", out, named=("faces94",)
+    )
+    assert not out.exists()
+
+
+def test_training_wants_a_decoder_that_there_is(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    refused(
+        "train", "decoder", "--root", tmp_path, "--name", "big", named=("'big'", "eavesdropper")
+    )
+
+
+def test_an_encoder_is_trained_on_attributes(
+    refused: Callable[..., str], folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    refused(
+        "train", "encoder", "--data", "folder", "--root", folder, "--out", out, named=("folder",)
+    )
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("defence", ["none", "projection"])
+def test_craft_writes_features_and_nothing_else(
+    defence: str, run: Callable[..., Result], folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "features.safetensors"
+    result = run("craft", folder, "--out", out, "--defence", defence, "--batch", "3")
+    assert result.exit_code == 0, result.output
+    stored = load_file(out)
+    assert stored.keys() == {"feature"} and read_metadata(out) == {"defence": defence}
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    paths = sorted(folder.rglob("*.jpg"))
+    with torch.no_grad():
+        image = torch.stack([read_photo(path, crop=None, size=64) for path in paths])
+        clean = load_encoder().encoder(image)
+    feature = stored["feature"]
+    assert feature.shape == clean.shape
+    same = torch.allclose(feature, clean, rtol=1e-4, atol=1e-4)
+    assert same == (defence == "none")
+    if defence == "projection":
+        # nearer to the own clean feature than to the others': rows keep the order of the paths
+        distance = torch.cdist(feature.flatten(1), clean.flatten(1))
+        assert distance.argmin(1).tolist() == [0, 1, 2, 3]
+
+
+class Diverging(Undefended):
+    def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
+        return Protected(feature, Status.DIVERGED)
+
+
+def test_craft_writes_nothing_that_diverged(
+    refused: Callable[..., str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configured, "build_defence", lambda *_, **__: Diverging())
+    out = tmp_path / "out" / "features.safetensors"
+    refused("craft", folder, "--out", out, named=("diverged", "--utility-weight"))
+    assert not out.parent.exists()
+
+
+@pytest.mark.parametrize("harm", ["truncated", "text", "sixteen bits"])
+def test_craft_names_a_broken_photograph_and_writes_nothing(
+    harm: str, refused: Callable[..., str], folder: Path, tmp_path: Path
+) -> None:
+    victim = folder / "bob" / "1.jpg"
+    if harm == "truncated":
+        victim.write_bytes(victim.read_bytes()[:-200])
+    elif harm == "text":
+        victim.write_text("no photograph")
+    else:
+        victim.unlink()
+        victim = victim.with_suffix(".png")
+        Image.fromarray(np.zeros((8, 8), dtype=np.uint16)).save(victim)
+    out = tmp_path / "out" / "features.safetensors"
+    refused("craft", folder, "--out", out, "--defence", "none", named=(victim,))
+    assert not out.parent.exists()
+
+
+def test_craft_wants_people_and_a_defence(
+    refused: Callable[..., str], folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "features.safetensors"
+    absent = tmp_path / "absent"
+    refused("craft", absent, "--out", out, named=(absent,))
+    refused("craft", folder / "ann", "--out", out, named=(folder / "ann", "sub-folder"))
+    refused("craft", folder, "--out", out, "--defence", "blur", named=("'blur'", "projection"))
+    for weight in ("-1", "nan", "inf"):
+        refused("craft", folder, "--out", out, f"--utility-weight={weight}", named=(weight,))
+    assert not out.exists()
+
+
+def transcript(path: Path, *, shape: tuple[int, int, int], count: int = 2) -> Path:
+    number = torch.zeros(count, dtype=torch.int64)
+    feature, labels = torch.rand(count, *shape), torch.zeros(count, 1)
+    Transcript(feature, labels, number, number + 1, number, torch.arange(count)).save(path)
+    return path
+
+
+def test_attack_wants_a_transcript_and_an_attack(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    out, absent = tmp_path / "out", tmp_path / "absent.safetensors"
+    good = transcript(tmp_path / "good.safetensors", shape=(64, 16, 16))
+    refused("attack", absent, "--out", out, named=(absent,))
+    refused("attack", good, "--out", out, "--attack", "guess", named=("'guess'", "white_box"))
+    other = tmp_path / "other.safetensors"
+    write_safetensors(other, {"image": torch.zeros(1)})
+    refused("attack", other, "--out", out, named=(other,))
+    other.write_bytes(good.read_bytes()[:-40])
+    refused("attack", other, "--out", out, named=(other, "cut short"))
+    other.write_text("no tensors")
+    refused("attack", other, "--out", out, named=(other,))
+    assert not out.exists()
+
+
+def test_attack_writes_what_it_sees(run: Callable[..., Result], tmp_path: Path) -> None:
+    record = transcript(tmp_path / "transcript.safetensors", shape=(64, 16, 16))
+    out = tmp_path / "out"
+    result = run("attack", record, "--out", out, "--attack", "white_box_latent")
+    assert result.exit_code == 0, result.output
+    names = {"white_box_latent.safetensors", "white_box_latent.png"}
+    assert {path.name for path in out.iterdir()} == names
+    assert load_file(out / "white_box_latent.safetensors")["image"].shape == (2, 3, 64, 64)
+    with Image.open(out / "white_box_latent.png") as sheet:
+        assert sheet.size == (640, 64)
+
+
+def test_attack_wants_features_of_the_shipped_encoder(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    small = transcript(tmp_path / "small.safetensors", shape=(8, 4, 4))
+    refused("attack", small, "--out", out, named=(small, "[8, 4, 4]", "[64, 16, 16]"))
+    empty = transcript(tmp_path / "empty.safetensors", shape=(64, 16, 16), count=0)
+    refused("attack", empty, "--out", out, named=(empty, "0 features"))
+    assert not out.exists()
+
+
+def test_report_wants_a_finished_run(refused: Callable[..., str], tmp_path: Path) -> None:
+    refused("report", tmp_path, named=(tmp_path / "summary.json",))
+    (tmp_path / "summary.json").write_text('{"dataset": "orl"')
+    refused("report", tmp_path, named=(tmp_path / "summary.json",))
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]

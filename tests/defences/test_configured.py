@@ -1,0 +1,85 @@
+"""A defence by its name: the settings reach it, and the weights are those of the folder named."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from fl_crafter.assets.store import save_asset
+from fl_crafter.defences.base import Defence, Status
+from fl_crafter.defences.configured import NAMES, DefenceSettings, build_defence
+from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
+from fl_crafter.defences.crafter.distance import CriticSettings
+from fl_crafter.defences.projection import Projection
+from fl_crafter.defences.substitution import Substitution
+from fl_crafter.errors import InputError
+from tests.world import LATENT, SHAPE, World, seeded
+
+CRITIC = CriticSettings(widths=(4, 8), warm_up=1, steps=1, batch_size=4)
+CRAFTER = CrafterSettings(utility_weight=7.0, steps=1, prior_images=8, critic=CRITIC)
+
+
+@pytest.fixture
+def weights(world: World, tmp_path: Path) -> Path:
+    shape = dataclasses.asdict(world.generator.shape)
+    save_asset(tmp_path, "generator", world.generator, architecture=shape)
+    amortiser = {"latent_size": LATENT, "feature_shape": SHAPE, "widths": [4, 4, 4, 4]}
+    save_asset(tmp_path, "amortiser", world.amortiser, architecture=amortiser)
+    decoder = {"channels": SHAPE[0], "widths": [8, 6, 4]}
+    save_asset(tmp_path, "decoder", world.decoder, architecture=decoder)
+    return tmp_path
+
+
+def build(
+    name: str, world: World, weights: Path | None = None, settings: DefenceSettings | None = None
+) -> Defence:
+    return build_defence(
+        name,
+        encoder=world.encoder,
+        cloud=world.cloud,
+        public_feature=world.public_feature,
+        settings=settings or DefenceSettings(components=3, neighbours=2, crafter=CRAFTER),
+        weights=weights,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_builds_its_defence_with_its_settings(
+    name: str, world: World, weights: Path
+) -> None:
+    defence = build(name, world, weights)
+    assert defence.name == name
+    if isinstance(defence, Projection):
+        assert defence.basis.shape[1] == 3
+    if isinstance(defence, Substitution):
+        assert defence.neighbours == 2
+    if isinstance(defence, Crafter):
+        assert defence.settings == CRAFTER
+    result = defence.protect(world.feature, random=seeded())
+    assert result.feature.shape == world.feature.shape and result.status != Status.DIVERGED
+
+
+@pytest.mark.parametrize(("latent", "decoder"), [(1.0, 0.0), (0.0, 2.0), (0.5, 3.0)])
+def test_the_eavesdroppers_of_weight_nothing_are_left_out(
+    latent: float, decoder: float, world: World, weights: Path
+) -> None:
+    settings = DefenceSettings(latent_eavesdropper=latent, decoder_eavesdropper=decoder)
+    defence = build("crafter", world, weights, settings)
+    assert isinstance(defence, Crafter)
+    simulated = {each.name: each.weight for each in defence.eavesdroppers}
+    wanted = {"latent": latent, "decoder": decoder}
+    assert simulated == {name: weight for name, weight in wanted.items() if weight}
+
+
+def test_only_crafter_needs_weights(world: World, tmp_path: Path) -> None:
+    for name in NAMES:
+        if name != "crafter":
+            build(name, world, tmp_path)
+    with pytest.raises(InputError, match=str(tmp_path)):
+        build("crafter", world, tmp_path)
+
+
+def test_an_unknown_name_is_refused(world: World) -> None:
+    with pytest.raises(InputError, match="'noise'") as caught:
+        build("noise", world)
+    assert all(name in str(caught.value) for name in NAMES)

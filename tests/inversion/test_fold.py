@@ -1,0 +1,91 @@
+"""Folding batch norms away changes a frozen network's speed, and nothing else."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fl_crafter._torchvision import torchvision
+from fl_crafter.inversion.fold import fold_batch_norm
+from fl_crafter.models.generator import Generator, GeneratorShape
+from fl_crafter.models.resnet import resnet18_split
+
+
+def norms(network: nn.Module) -> int:
+    return sum(isinstance(each, nn.BatchNorm2d) for each in network.modules())
+
+
+def shake(network: nn.Module) -> nn.Module:
+    """Give every norm statistics and weights that matter."""
+    with torch.no_grad():
+        for norm in network.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                assert norm.running_mean is not None and norm.running_var is not None
+                for value in (norm.running_mean, norm.bias):
+                    value.normal_()
+                for value in (norm.running_var, norm.weight):
+                    value.uniform_(0.5, 2.0)
+    return network.eval()
+
+
+def encoder() -> nn.Module:
+    return resnet18_split(attributes=1, widths=(4, 4, 4, 4)).encoder
+
+
+CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
+    # the generator's first norm follows no convolution
+    "generator": (lambda: Generator(GeneratorShape(5, (8, 6, 4), 4, 4)), (2, 5), 1),
+    "encoder": (encoder, (2, 3, 32, 32), 0),
+    "both": (
+        lambda: nn.Sequential(Generator(GeneratorShape(5, (8, 6, 4), 4, 5)), encoder()),
+        (2, 5),
+        1,
+    ),
+    "bottlenecks": (lambda: torchvision.models.resnet50(num_classes=3), (1, 3, 32, 32), 0),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@torch.no_grad()
+def test_the_folded_network_is_the_same(name: str) -> None:
+    torch.manual_seed(0)
+    build, shape, left = CASES[name]
+    network = shake(build()).double()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    value = torch.randn(shape).double()
+    folded = fold_batch_norm(network)
+    torch.testing.assert_close(folded(value), network(value))
+    assert norms(network) > left and norms(folded) == left
+    assert not any(weight.requires_grad for weight in folded.parameters())
+    for key, kept in network.state_dict().items():
+        assert torch.equal(kept, before[key]), "the network given was changed"
+
+
+@torch.no_grad()
+def test_a_norm_in_front_of_its_convolution_stays() -> None:
+    torch.manual_seed(0)
+
+    class Backwards(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 3, 1)
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.conv1(self.norm(image))
+
+    network = shake(Backwards())
+    image = torch.randn(2, 3, 4, 4)
+    folded = fold_batch_norm(network)
+    torch.testing.assert_close(folded(image), network(image))
+    assert norms(folded) == 1
+
+
+def test_a_network_in_training_is_folded_as_in_evaluation() -> None:
+    torch.manual_seed(0)
+    network = shake(encoder()).train()
+    folded = fold_batch_norm(network)
+    assert network.training
+    image = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(folded(image), network.eval()(image).detach(), rtol=1e-4, atol=1e-4)
