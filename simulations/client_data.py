@@ -165,6 +165,8 @@ def defence(config: SimulationConfig) -> Defence:
             steps=config.crafting_steps,
             rate=config.crafting_rate,
         ),
+        start_neighbours=config.start_neighbours,
+        amortised_eavesdropper=config.amortised_eavesdropper,
         latent_eavesdropper=config.latent_eavesdropper,
         decoder_eavesdropper=config.decoder_eavesdropper,
     )

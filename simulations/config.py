@@ -38,7 +38,9 @@ class SimulationConfig:
         crafting_steps: Crafter's steps on the features of one message.
         crafting_rate: Crafter's learning rate.
         latent_eavesdropper: weight of the white box that Crafter simulates; 0 leaves it out.
+        amortised_eavesdropper: weight of the white box's amortised form, likewise.
         decoder_eavesdropper: weight of the black-box decoder that Crafter simulates, likewise.
+        start_neighbours: public features averaged to Crafter's start; 0 starts from the clean ones.
         neighbours: public features that the substitution averages.
         components: principal components of public features that the projection keeps.
         wire_dtype: type of the features in a message.
@@ -70,10 +72,12 @@ class SimulationConfig:
     clients: int = _setting(2, low=1, high=10_000)
     rounds: int = _setting(5, low=1, high=10_000)
     defence: str = _setting("crafter", choices=("none", "substitution", "projection", "crafter"))
-    utility_weight: float = _setting(2.0, low=0.0)
-    crafting_steps: int = _setting(40, low=0)
-    crafting_rate: float = _setting(0.03, above=0.0)
-    latent_eavesdropper: float = _setting(1.0, low=0.0)
+    utility_weight: float = _setting(20.0, low=0.0)
+    crafting_steps: int = _setting(30, low=0)
+    crafting_rate: float = _setting(0.05, above=0.0)
+    start_neighbours: int = _setting(16, low=0)
+    latent_eavesdropper: float = _setting(0.0, low=0.0)
+    amortised_eavesdropper: float = _setting(1.0, low=0.0)
     decoder_eavesdropper: float = _setting(1.0, low=0.0)
     neighbours: int = _setting(1, low=1)
     components: int = _setting(64, low=1)

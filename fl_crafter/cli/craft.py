@@ -18,7 +18,7 @@ def craft(
     ] = "crafter",
     utility_weight: Annotated[
         float, typer.Option(help="Crafter's beta: larger keeps more utility and less privacy.")
-    ] = 2.0,
+    ] = 20.0,
     steps: Annotated[int, typer.Option(min=0, help="Crafter's steps.")] = 40,
     batch: Annotated[int, typer.Option(min=1, help="Photographs crafted together.")] = 32,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,

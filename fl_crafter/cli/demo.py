@@ -88,7 +88,7 @@ def _configuration(
         "dataset": str(data),
         "data-root": str(root.resolve()) if root else "",
         "image-size": 64,
-        "photos-per-person": 10,
+        "photos-per-person": 6,
         "public-images": 2000,
         "clients": clients,
         "rounds": rounds,

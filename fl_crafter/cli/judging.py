@@ -197,7 +197,9 @@ def _settings(config: dict[str, Any]) -> dict[str, str | int | float | bool]:
     wanted = (
         "utility_weight",
         "crafting_steps",
+        "start_neighbours",
         "latent_eavesdropper",
+        "amortised_eavesdropper",
         "decoder_eavesdropper",
         "neighbours",
         "components",

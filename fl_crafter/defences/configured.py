@@ -32,14 +32,21 @@ class DefenceSettings:
         neighbours: public features averaged by substitution.
         components: principal components kept by projection.
         crafter: see `CrafterSettings`.
-        latent_eavesdropper: weight of the simulated white-box eavesdropper; 0 leaves it out.
+        start_neighbours: public features averaged to the substitutes that Crafter starts from; 0
+            starts from the clean features, as published.
+        latent_eavesdropper: weight of the simulated white-box eavesdropper, with its implicit
+            gradient; 0 leaves it out.
+        amortised_eavesdropper: weight of its amortised form, generator after amortiser, which has a
+            plain gradient and costs a tenth; 0 leaves it out.
         decoder_eavesdropper: weight of the simulated black-box decoder; 0 leaves it out.
     """
 
     neighbours: int = 1
     components: int = 64
     crafter: CrafterSettings = field(default_factory=CrafterSettings)
-    latent_eavesdropper: float = 1.0
+    start_neighbours: int = 16
+    latent_eavesdropper: float = 0.0
+    amortised_eavesdropper: float = 1.0
     decoder_eavesdropper: float = 1.0
 
 
@@ -75,11 +82,19 @@ def build_defence(
         "crafter": lambda: Crafter(
             eavesdroppers(encoder, public_feature, settings=settings, weights=weights),
             settings.crafter,
+            start=_start(cloud, public_feature, settings.start_neighbours),
         ),
     }
     if name not in builders:
         raise InputError(f"There is no defence '{name}'; choose one of {', '.join(NAMES)}.")
     return builders[name]()
+
+
+def _start(cloud: nn.Module, public_feature: Tensor, neighbours: int) -> Defence | None:
+    if not neighbours:
+        return None
+    count = min(neighbours, len(public_feature))
+    return Substitution(public_feature, neighbours=count, embedding=first_stage(cloud))
 
 
 def first_stage(cloud: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -110,6 +125,15 @@ def eavesdroppers(
                 problem=latent_inversion(generator, encoder),
                 amortiser=load_amortiser(weights).to(device),
                 weight=settings.latent_eavesdropper,
+            )
+        )
+    if settings.amortised_eavesdropper:
+        chosen.append(
+            BlackBoxDecoder(
+                decoder=nn.Sequential(load_amortiser(weights), load_generator(weights)).to(device),
+                public_feature=public_feature,
+                weight=settings.amortised_eavesdropper,
+                name="amortised",
             )
         )
     if settings.decoder_eavesdropper:

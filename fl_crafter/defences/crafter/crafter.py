@@ -25,9 +25,9 @@ class CrafterSettings:
         stationarity_limit: an inner gradient norm above which a result counts as not converged.
     """
 
-    utility_weight: float = 2.0
-    steps: int = 40
-    rate: float = 0.03
+    utility_weight: float = 20.0
+    steps: int = 30
+    rate: float = 0.05
     prior_images: int = 256
     critic: CriticSettings = field(default_factory=CriticSettings)
     stationarity_limit: float = 0.05
@@ -76,6 +76,9 @@ class Crafter(Defence):
     Args:
         eavesdroppers: whom to simulate; at least one.
         settings: see `CrafterSettings`.
+        start: whose features crafting starts from; the clean ones by default. From substitutes,
+            crafting buys utility back only where no eavesdropper objects, instead of hiding what
+            was there.
     """
 
     name = "crafter"
@@ -84,13 +87,13 @@ class Crafter(Defence):
         self,
         eavesdroppers: Sequence[SimulatedEavesdropper],
         settings: CrafterSettings | None = None,
-        start=lambda f, r: f,
+        start: Defence | None = None,
     ) -> None:
-        self.start = start
         if not eavesdroppers:
             raise ValueError("Crafter needs at least one simulated eavesdropper")
         self.eavesdroppers = tuple(eavesdroppers)
         self.settings = settings or CrafterSettings()
+        self.start = start
 
     def protect(
         self, feature: Float[Tensor, "batch channels rows columns"], *, random: torch.Generator
@@ -101,7 +104,7 @@ class Crafter(Defence):
         if not bool(torch.isfinite(feature).all()):
             return Protected(feature, Status.DIVERGED)
         watchers = [self._watcher(owner, feature, random) for owner in self.eavesdroppers]
-        crafted = self.start(feature, random).clone().requires_grad_(True)
+        crafted = self._begin(feature, random).clone().requires_grad_(True)
         optimizer = torch.optim.Adam([crafted], lr=settings.rate)
         last = feature
         for step in range(settings.steps):
@@ -117,6 +120,11 @@ class Crafter(Defence):
                 return Protected(last, Status.DIVERGED)
             last = crafted.detach().clone()
         return self._finish(last, feature, watchers)
+
+    def _begin(self, feature: Tensor, random: torch.Generator) -> Tensor:
+        if self.start is None:
+            return feature
+        return self.start.protect(feature, random=random).feature.detach()
 
     def _watcher(
         self, owner: SimulatedEavesdropper, feature: Tensor, random: torch.Generator
