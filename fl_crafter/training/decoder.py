@@ -109,7 +109,7 @@ class AmortiserTraining:
         seed: of the samples and their order.
     """
 
-    steps: int = 2000
+    steps: int = 1200
     batch_size: int = 48
     learning_rate: float = 1e-3
     grey: float = 0.25
