@@ -26,7 +26,7 @@ class BlackBoxDecoder(Attack):
         learning_rate: peak of the schedule.
     """
 
-    steps: int = 60
+    steps: int = 30
     batch_size: int = 32
     learning_rate: float = 3e-4
     name: str = "black_box_decoder"

@@ -27,7 +27,7 @@ class WhiteBoxLatent(Attack):
         micro_batch: features inverted at once.
     """
 
-    inverter: Inverter = LevenbergMarquardt(steps=8, inner_iterations=4)
+    inverter: Inverter = LevenbergMarquardt(steps=6, inner_iterations=4)
     restarts: int = 1
     candidates: int = 8
     latent_weight: float = 1e-3

@@ -104,7 +104,8 @@ def judge_runs(
         credit: to whom the photographs are owed.
         timings: seconds spent before, by part; attacks and evaluation are added.
     """
-    config = json.loads((runs / defences[0] / "config.json").read_text("utf-8"))["config"]
+    stored = json.loads((runs / defences[0] / "config.json").read_text("utf-8"))["config"]
+    config = {key.replace("-", "_"): value for key, value in stored.items()}
     faces = read_faces(config)
     evaluator = SFaceEvaluator()
     truth = prepare_truth(faces, evaluator=evaluator)

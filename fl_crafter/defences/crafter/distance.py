@@ -35,7 +35,7 @@ class CriticSettings:
 
     widths: tuple[int, ...] = (32, 64, 128)
     rate: float = 1.5e-3
-    warm_up: int = 80
+    warm_up: int = 40
     steps: int = 4
     penalty: float = 10.0
     batch_size: int = 32
