@@ -59,15 +59,19 @@ def test_a_name_builds_its_defence_with_its_settings(
     assert result.feature.shape == world.feature.shape and result.status != Status.DIVERGED
 
 
-@pytest.mark.parametrize(("latent", "decoder"), [(1.0, 0.0), (0.0, 2.0), (0.5, 3.0)])
+@pytest.mark.parametrize(
+    ("latent", "decoder", "amortised"), [(1.0, 0.0, 0.0), (0.0, 2.0, 1.5), (0.5, 3.0, 0.0)]
+)
 def test_the_eavesdroppers_of_weight_nothing_are_left_out(
-    latent: float, decoder: float, world: World, weights: Path
+    latent: float, decoder: float, amortised: float, world: World, weights: Path
 ) -> None:
-    settings = DefenceSettings(latent_eavesdropper=latent, decoder_eavesdropper=decoder)
+    settings = DefenceSettings(
+        latent_eavesdropper=latent, decoder_eavesdropper=decoder, amortised_eavesdropper=amortised
+    )
     defence = build("crafter", world, weights, settings)
     assert isinstance(defence, Crafter)
     simulated = {each.name: each.weight for each in defence.eavesdroppers}
-    wanted = {"latent": latent, "decoder": decoder}
+    wanted = {"latent": latent, "decoder": decoder, "amortised": amortised}
     assert simulated == {name: weight for name, weight in wanted.items() if weight}
 
 
