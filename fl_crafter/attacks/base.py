@@ -47,6 +47,13 @@ class Attack(ABC):
 
     name: str
 
+    def prepare(self, knowledge: AttackerKnowledge, *, random: torch.Generator) -> "Attack":
+        """The attack after all that it can learn before it has seen any feature.
+
+        One preparation serves several transcripts; by default there is nothing to learn.
+        """
+        return self
+
     @abstractmethod
     def reconstruct(
         self,

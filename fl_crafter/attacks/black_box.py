@@ -1,11 +1,11 @@
 """Black-box inversion: a decoder trained on public faces and their features."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.training.decoder import DecoderTraining, train_decoder
@@ -24,12 +24,37 @@ class BlackBoxDecoder(Attack):
         steps: of training on the public photographs; 0 uses the prepared decoder as it is.
         batch_size: photographs per step.
         learning_rate: peak of the schedule.
+        trained: the decoder after its training; None trains it on the first features seen.
+        loss_curve: of that training.
     """
 
     steps: int = 30
     batch_size: int = 32
     learning_rate: float = 3e-4
+    trained: nn.Module | None = None
+    loss_curve: tuple[float, ...] = ()
     name: str = "black_box_decoder"
+
+    def prepare(
+        self, knowledge: AttackerKnowledge, *, random: torch.Generator
+    ) -> "BlackBoxDecoder":
+        """See `Attack`; trains the decoder."""
+        if not self.steps:
+            return replace(self, trained=knowledge.decoder)
+        decoder = copy.deepcopy(knowledge.decoder)
+        for parameter in decoder.parameters():
+            parameter.requires_grad_(True)
+        settings = DecoderTraining(
+            steps=self.steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            seed=int(torch.randint(2**31, (1,), generator=random)),
+        )
+        photographs = (knowledge.public_image * 255).round().byte()
+        decoder, figures = train_decoder(
+            decoder, knowledge.encoder, photographs, settings=settings, title="eavesdropper"
+        )
+        return replace(self, trained=decoder, loss_curve=(figures["pixel"],))
 
     def reconstruct(
         self,
@@ -39,21 +64,10 @@ class BlackBoxDecoder(Attack):
         random: torch.Generator,
     ) -> Reconstruction:
         """See `Attack`; the curve holds the last training loss."""
-        decoder = copy.deepcopy(knowledge.decoder)
-        curve: list[float] = []
-        if self.steps:
-            for parameter in decoder.parameters():
-                parameter.requires_grad_(True)
-            settings = DecoderTraining(
-                steps=self.steps,
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
-                seed=int(torch.randint(2**31, (1,), generator=random)),
+        if self.trained is None:
+            return self.prepare(knowledge, random=random).reconstruct(
+                feature, knowledge, random=random
             )
-            photographs = (knowledge.public_image * 255).round().byte()
-            decoder, figures = train_decoder(
-                decoder, knowledge.encoder, photographs, settings=settings, title="eavesdropper"
-            )
-            curve.append(figures["pixel"])
         with torch.no_grad():
-            return Reconstruction(torch.cat([decoder(part) for part in feature.split(64)]), curve)
+            image = torch.cat([self.trained(part) for part in feature.split(64)])
+        return Reconstruction(image, list(self.loss_curve))

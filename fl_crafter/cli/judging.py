@@ -117,9 +117,16 @@ def judge_runs(
         device=config["device"],
     )
     evaluations: dict[str, Evaluation] = {}
-    seconds = {"attacks": 0.0, "evaluation": 0.0}
+    began = time.monotonic()
+    attacks = {
+        name: attack.prepare(knowledge, random=random)
+        for name, attack in standard_attacks().items()
+    }
+    seconds = {"attacks": time.monotonic() - began, "evaluation": 0.0}
     for name in defences:
-        evaluations[name] = _judge_run(runs / name, truth, evaluator, knowledge, random, seconds)
+        evaluations[name] = _judge_run(
+            runs / name, attacks, truth, evaluator, knowledge, random, seconds
+        )
     setup = Setup(
         clients=config["clients"],
         rounds=config["rounds"],
@@ -140,6 +147,7 @@ def judge_runs(
 
 def _judge_run(
     run: Path,
+    attacks: dict[str, Attack],
     truth: PrivateTruth,
     evaluator: SFaceEvaluator,
     knowledge: AttackerKnowledge,
@@ -149,7 +157,7 @@ def _judge_run(
     transcript = Transcript.load(run / "transcript.safetensors").of_purpose(Purpose.EVALUATION)
     device = next(knowledge.encoder.parameters()).device
     images = {}
-    for name, attack in standard_attacks().items():
+    for name, attack in attacks.items():
         _console.print(f"  {run.name}: {name} on {len(transcript)} features")
         began = time.monotonic()
         result = attack.reconstruct(transcript.feature.to(device), knowledge, random=random)

@@ -69,3 +69,12 @@ class AttackContract(ABC):
         assert list(parameters) == ["self", "feature", "knowledge", "random"]
         known = {each.name for each in dataclasses.fields(AttackerKnowledge)}
         assert known == {"encoder", "public_image", "generator", "amortiser", "decoder"}
+
+    def test_preparing_first_changes_nothing(
+        self, attack: Attack, result: Reconstruction, world: World
+    ) -> None:
+        random, knowledge = seeded(), knowledge_of(world)
+        prepared = attack.prepare(knowledge, random=random)
+        found = prepared.reconstruct(world.feature, knowledge, random=random)
+        assert torch.equal(found.image, result.image)
+        assert found.loss_curve == result.loss_curve
