@@ -3,6 +3,7 @@
 Everything is kept per process, since Ray hands several clients and rounds to one worker.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,6 @@ from torch import Tensor
 from fl_crafter.assets import load_encoder, load_generator
 from fl_crafter.defences.base import Defence
 from fl_crafter.defences.configured import DefenceSettings, build_defence
-from fl_crafter.defences.crafter.crafter import CrafterSettings
 from fl_crafter.errors import InputError
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
@@ -157,26 +157,13 @@ def defence(config: SimulationConfig) -> Defence:
         public = _public_feature(
             DatasetChoice.of(config), config.generated_images, config.weights, config.device
         )
-    settings = DefenceSettings(
-        neighbours=config.neighbours,
-        components=config.components,
-        crafter=CrafterSettings(
-            utility_weight=config.utility_weight,
-            steps=config.crafting_steps,
-            rate=config.crafting_rate,
-        ),
-        start_neighbours=config.start_neighbours,
-        amortised_eavesdropper=config.amortised_eavesdropper,
-        latent_eavesdropper=config.latent_eavesdropper,
-        decoder_eavesdropper=config.decoder_eavesdropper,
-    )
     try:
         return build_defence(
             config.defence,
             encoder=network.encoder.to(config.device),
             cloud=network.cloud.to(config.device),
             public_feature=public.to(config.device),
-            settings=settings,
+            settings=DefenceSettings.from_config(dataclasses.asdict(config)),
             weights=Path(config.weights) if config.weights else None,
         )
     except ValueError as error:  # a setting that the data at hand do not allow

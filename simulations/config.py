@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fl_crafter.defences.configured import NAMES
 from fl_crafter.errors import InputError
 
 Value = bool | int | float | str
@@ -33,14 +34,15 @@ class SimulationConfig:
         seed: of splits, shares, shuffling, defence and training. One seed, one result.
         clients: number of clients, among whom the private people are divided.
         rounds: of the federation; each brings new photographs, shared once only.
-        defence: none, substitution, projection or crafter.
+        defence: none, substitution, projection, crafter or crafter_simulated.
         utility_weight: Crafter's weight of utility against privacy (the paper's beta).
         crafting_steps: Crafter's steps on the features of one message.
         crafting_rate: Crafter's learning rate.
-        latent_eavesdropper: weight of the white box that Crafter simulates; 0 leaves it out.
+        start_neighbours: public features averaged to the face that `crafter` starts from.
+        latent_eavesdropper: weight of the white box that `crafter_simulated` simulates; 0 leaves it
+            out.
         amortised_eavesdropper: weight of the white box's amortised form, likewise.
-        decoder_eavesdropper: weight of the black-box decoder that Crafter simulates, likewise.
-        start_neighbours: public features averaged to Crafter's start; 0 starts from the clean ones.
+        decoder_eavesdropper: weight of the black-box decoder, likewise.
         neighbours: public features that the substitution averages.
         components: principal components of public features that the projection keeps.
         wire_dtype: type of the features in a message.
@@ -71,13 +73,13 @@ class SimulationConfig:
     seed: int = _setting(0, low=0, high=2**31 - 1)
     clients: int = _setting(2, low=1, high=10_000)
     rounds: int = _setting(5, low=1, high=10_000)
-    defence: str = _setting("crafter", choices=("none", "substitution", "projection", "crafter"))
-    utility_weight: float = _setting(20.0, low=0.0)
+    defence: str = _setting("crafter", choices=NAMES)
+    utility_weight: float = _setting(10.0, low=0.0)
     crafting_steps: int = _setting(30, low=0)
     crafting_rate: float = _setting(0.05, above=0.0)
-    start_neighbours: int = _setting(16, low=0)
-    latent_eavesdropper: float = _setting(0.0, low=0.0)
-    amortised_eavesdropper: float = _setting(1.0, low=0.0)
+    start_neighbours: int = _setting(16, low=1)
+    latent_eavesdropper: float = _setting(1.0, low=0.0)
+    amortised_eavesdropper: float = _setting(0.0, low=0.0)
     decoder_eavesdropper: float = _setting(1.0, low=0.0)
     neighbours: int = _setting(1, low=1)
     components: int = _setting(64, low=1)

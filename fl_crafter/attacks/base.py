@@ -1,6 +1,7 @@
 """What an attack is: it turns what crossed the wire into pictures, knowing only what it states."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -20,6 +21,7 @@ class AttackerKnowledge:
         generator: trained on public faces.
         amortiser: features -> latents of the generator, a start for inversions.
         decoder: trained on clean features of public faces, a start for decoders.
+        release: the victim's defence, as a function of clean features, for adaptive attacks.
     """
 
     encoder: nn.Module
@@ -27,6 +29,7 @@ class AttackerKnowledge:
     generator: Generator
     amortiser: nn.Module
     decoder: nn.Module
+    release: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 import json
 import platform
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ from rich.console import Console
 from torch import Tensor
 
 from fl_crafter.assets import load_amortiser, load_decoder, load_encoder, load_generator
+from fl_crafter.attacks.adaptive import AdaptiveDecoder
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.attacks.black_box import BlackBoxDecoder
 from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.cli.files import PICTURES, REPORT, SUMMARY
+from fl_crafter.defences.configured import DefenceSettings, build_defence
 from fl_crafter.defences.crafter.distance import estimate_epsilon_pii
 from fl_crafter.evaluation import (
     Evaluation,
@@ -42,7 +46,7 @@ _console = Console(highlight=False)
 
 def standard_attacks() -> dict[str, Attack]:
     """The attacks of the demo, by name."""
-    attacks: tuple[Attack, ...] = (WhiteBoxLatent(), BlackBoxDecoder())
+    attacks: tuple[Attack, ...] = (WhiteBoxLatent(), BlackBoxDecoder(), AdaptiveDecoder())
     return {attack.name: attack for attack in attacks}
 
 
@@ -124,8 +128,9 @@ def judge_runs(
     }
     seconds = {"attacks": time.monotonic() - began, "evaluation": 0.0}
     for name in defences:
+        known = replace(knowledge, release=_release(name, config, knowledge, random))
         evaluations[name] = _judge_run(
-            runs / name, attacks, truth, evaluator, knowledge, random, seconds
+            runs / name, attacks, truth, evaluator, known, random, seconds
         )
     setup = Setup(
         clients=config["clients"],
@@ -143,6 +148,23 @@ def judge_runs(
     pictures = choose_pictures(evaluations, truth=truth)
     pictures.save(out / PICTURES)
     write_report(summary, pictures, out / REPORT)
+
+
+def _release(
+    name: str, config: dict[str, Any], knowledge: AttackerKnowledge, random: torch.Generator
+) -> Callable[[Tensor], Tensor]:
+    """The defence as an adaptive eavesdropper rebuilds it, from its own public faces."""
+    device = next(knowledge.encoder.parameters()).device
+    with torch.no_grad():
+        parts = [knowledge.encoder(part.to(device)) for part in knowledge.public_image.split(64)]
+    defence = build_defence(
+        name,
+        encoder=knowledge.encoder,
+        cloud=load_encoder().cloud.to(device),
+        public_feature=torch.cat(parts),
+        settings=DefenceSettings.from_config(config),
+    )
+    return lambda feature: defence.protect(feature, random=random).feature
 
 
 def _judge_run(
@@ -207,9 +229,6 @@ def _settings(config: dict[str, Any]) -> dict[str, str | int | float | bool]:
         "utility_weight",
         "crafting_steps",
         "start_neighbours",
-        "latent_eavesdropper",
-        "amortised_eavesdropper",
-        "decoder_eavesdropper",
         "neighbours",
         "components",
     )

@@ -1,8 +1,10 @@
 """Build a defence by name, from what a client has: shipped weights and public features."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,13 +17,14 @@ from fl_crafter.defences.crafter.simulated import (
     SimulatedEavesdropper,
     WhiteBoxLatent,
 )
+from fl_crafter.defences.crafter.utility import TaskUtility
 from fl_crafter.defences.projection import Projection
 from fl_crafter.defences.substitution import Substitution
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.errors import InputError
 from fl_crafter.inversion.problem import latent_inversion
 
-NAMES = ("none", "substitution", "projection", "crafter")
+NAMES: tuple[str, ...] = ("none", "substitution", "projection", "crafter", "crafter_simulated")
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,9 @@ class DefenceSettings:
         neighbours: public features averaged by substitution.
         components: principal components kept by projection.
         crafter: see `CrafterSettings`.
-        start_neighbours: public features averaged to the substitutes that Crafter starts from; 0
-            starts from the clean features, as published.
-        latent_eavesdropper: weight of the simulated white-box eavesdropper, with its implicit
-            gradient; 0 leaves it out.
+        start_neighbours: public features averaged to the face that `crafter` starts from.
+        latent_eavesdropper: weight of the white-box eavesdropper that `crafter_simulated`
+            simulates, with its implicit gradient; 0 leaves it out.
         amortised_eavesdropper: weight of its amortised form, generator after amortiser, which has a
             plain gradient and costs a tenth; 0 leaves it out.
         decoder_eavesdropper: weight of the simulated black-box decoder; 0 leaves it out.
@@ -45,9 +47,20 @@ class DefenceSettings:
     components: int = 64
     crafter: CrafterSettings = field(default_factory=CrafterSettings)
     start_neighbours: int = 16
-    latent_eavesdropper: float = 0.0
-    amortised_eavesdropper: float = 1.0
+    latent_eavesdropper: float = 1.0
+    amortised_eavesdropper: float = 0.0
     decoder_eavesdropper: float = 1.0
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> "DefenceSettings":
+        """The settings in a run's configuration, whose names have underscores."""
+        own = {field.name for field in dataclasses.fields(DefenceSettings)} - {"crafter"}
+        crafter = CrafterSettings(
+            utility_weight=config["utility_weight"],
+            steps=config["crafting_steps"],
+            rate=config["crafting_rate"],
+        )
+        return DefenceSettings(crafter=crafter, **{name: config[name] for name in own})
 
 
 def build_defence(
@@ -64,7 +77,8 @@ def build_defence(
     Args:
         name: one of `NAMES`.
         encoder: the encoder that made the features.
-        cloud: the public cloud model behind it, whose first stage says which public face is near.
+        cloud: the public cloud model behind it: its outputs are what `crafter` keeps, its first stage
+            says which public face is near for `substitution`.
         public_feature: features of public faces.
         settings: see `DefenceSettings`.
         weights: folder of the simulated eavesdroppers' weights; the shipped ones by default.
@@ -79,10 +93,11 @@ def build_defence(
             public_feature, neighbours=settings.neighbours, embedding=first_stage(cloud)
         ),
         "projection": lambda: Projection(public_feature, components=settings.components),
-        "crafter": lambda: Crafter(
+        "crafter": lambda: _crafter(cloud, public_feature, settings),
+        "crafter_simulated": lambda: Crafter(
             eavesdroppers(encoder, public_feature, settings=settings, weights=weights),
-            settings.crafter,
-            start=_start(cloud, public_feature, settings.start_neighbours),
+            settings=settings.crafter,
+            name="crafter_simulated",
         ),
     }
     if name not in builders:
@@ -90,11 +105,15 @@ def build_defence(
     return builders[name]()
 
 
-def _start(cloud: nn.Module, public_feature: Tensor, neighbours: int) -> Defence | None:
-    if not neighbours:
-        return None
-    count = min(neighbours, len(public_feature))
-    return Substitution(public_feature, neighbours=count, embedding=first_stage(cloud))
+def _crafter(cloud: nn.Module, public_feature: Tensor, settings: DefenceSettings) -> Crafter:
+    """From the mean of the public faces that the task's model finds most alike, to its outputs.
+
+    Start and utility see the clean feature through those outputs only: they are the bottleneck.
+    """
+    utility = TaskUtility(cloud, public_feature)
+    count = min(settings.start_neighbours, len(public_feature))
+    start = Substitution(public_feature, neighbours=count, embedding=utility)
+    return Crafter(utility=utility, start=start, settings=settings.crafter)
 
 
 def first_stage(cloud: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -114,7 +133,7 @@ def eavesdroppers(
     settings: DefenceSettings,
     weights: Path | None = None,
 ) -> list[SimulatedEavesdropper]:
-    """The eavesdroppers that Crafter simulates, those of weight 0 left out."""
+    """The eavesdroppers that `crafter_simulated` simulates, those of weight 0 left out."""
     chosen: list[SimulatedEavesdropper] = []
     device = public_feature.device
     if settings.latent_eavesdropper:

@@ -5,21 +5,25 @@ DEFENCES = {
     "substitution": "Substitution",
     "projection": "Projection",
     "crafter": "Crafter",
+    "crafter_simulated": "Crafter, simulated eavesdroppers",
 }
 DEFENCE_NOTES = {
     "none": "the clean feature",
     "substitution": "the feature of a similar public face",
     "projection": "the part in a small public subspace",
     "crafter": "the crafted feature",
+    "crafter_simulated": "the feature crafted against simulated eavesdroppers",
 }
 ATTACKS = {
     "white_box_latent": "White box, latent",
     "black_box_decoder": "Black box, decoder",
+    "adaptive_decoder": "Adaptive decoder",
     "worst_case": "Worst case",
 }
 ATTACK_NOTES = {
     "white_box_latent": "holds the encoder's weights; searches a face generator's latent",
     "black_box_decoder": "queries the encoder; trains a decoder on public faces",
+    "adaptive_decoder": "knows the defence too; trains on public faces protected by it",
 }
 DATASETS = {"orl": "ORL", "celeba": "CelebA", "lfw": "LFW", "vggface2": "VGGFace2"}
 STATUSES = {"ok": "converged", "not_converged": "not converged", "diverged": "diverged"}

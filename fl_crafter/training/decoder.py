@@ -1,13 +1,12 @@
 """Train decoders and amortisers: networks that read features of public faces."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from fl_crafter.models.generator import Generator
@@ -42,7 +41,7 @@ def train_decoder(
     images: Shaped[Tensor, "count 3 height width"],
     *,
     settings: DecoderTraining,
-    release: Callable[[Tensor], Tensor] | None = None,
+    feature: Float[Tensor, "count channels rows columns"] | None = None,
     checkpoint: Path | None = None,
     title: str = "decoder",
 ) -> tuple[nn.Module, dict[str, float]]:
@@ -53,7 +52,8 @@ def train_decoder(
         encoder: the victim's, frozen; its preprocessing is the eavesdropper's too.
         images: public images, uint8 in [0, 255].
         settings: see `DecoderTraining`.
-        release: what a defence makes of clean features; nothing by default.
+        feature: what a defence released for each image; by default the decoder learns from clean
+            features, of images that are augmented.
         checkpoint: file to store the training state in and to resume from.
         title: shown beside the progress bar.
 
@@ -69,13 +69,15 @@ def train_decoder(
         for group in optimizer.param_groups:
             group["lr"] = cosine_rate(index, settings.steps, peak=settings.learning_rate)
         chosen = torch.randint(0, len(images), (settings.batch_size,), generator=random)
-        image = augment.random_flip(images[chosen].float() / 255, random=random)
-        image = augment.random_zoom(image, amount=0.1, random=random)
-        image = augment.random_grey(image, share=settings.grey, random=random).to(device)
+        image = images[chosen].float() / 255
+        if feature is None:
+            image = augment.random_flip(image, random=random)
+            image = augment.random_zoom(image, amount=0.1, random=random)
+            image = augment.random_grey(image, share=settings.grey, random=random)
+        image = image.to(device)
         with torch.no_grad():
             clean = encoder(image)
-            feature = release(clean) if release else clean
-        rebuilt = decoder(feature)
+        rebuilt = decoder(clean if feature is None else feature[chosen.to(feature.device)])
         pixel = F.l1_loss(rebuilt, image) + F.mse_loss(rebuilt, image)
         perception = F.l1_loss(encoder(rebuilt), clean)
         loss = pixel + settings.perceptual_weight * perception

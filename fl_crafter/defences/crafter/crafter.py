@@ -1,4 +1,4 @@
-"""The outer loop: move features until every simulated eavesdropper sees anybody but the person."""
+"""The outer loop: from a public face towards the cloud's task, past any simulated eavesdropper."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from torch import Tensor
 from fl_crafter.defences.base import Defence, Protected, Status, utility_loss
 from fl_crafter.defences.crafter.distance import CriticSettings, PairedCritic
 from fl_crafter.defences.crafter.simulated import SimulatedEavesdropper, Simulation
+from fl_crafter.defences.crafter.utility import FeatureUtility, Utility
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class CrafterSettings:
     """Settings of `Crafter`.
 
     Attributes:
-        utility_weight: the paper's beta: larger is closer to the clean feature, with less privacy.
+        utility_weight: the paper's beta: larger keeps more for the cloud, with less privacy.
         steps: crafting steps.
         rate: Adam's learning rate on the feature.
         prior_images: faces of nobody in particular that each critic compares with.
@@ -25,7 +26,7 @@ class CrafterSettings:
         stationarity_limit: an inner gradient norm above which a result counts as not converged.
     """
 
-    utility_weight: float = 20.0
+    utility_weight: float = 10.0
     steps: int = 30
     rate: float = 0.05
     prior_images: int = 256
@@ -64,67 +65,86 @@ class _Watcher:
 
 
 class Crafter(Defence):
-    """Crafts features whose reconstructions look like anybody (Crafter, NDSS 2024).
+    """Crafts features whose reconstructions look like anybody, and serve the cloud's task.
 
-    Minimises `sum_a weight_a * L_p(reconstruction_a(F)) + utility_weight * mean((F - F0)^2)` over
-    the released feature `F`, per sample, with one critic per simulated eavesdropper and batch. Only
-    the critics couple the samples of a batch.
+    Minimises, per sample, over the released feature `F`
 
-    This is protection against the eavesdroppers it simulates, measured against others; it is not
-    differential privacy.
+        utility_weight * U(F) + mean((F - S)^2) + sum_a weight_a * L_a(reconstruction_a(F))
+
+    with the utility loss `U`, a start `S` among public faces, and the privacy losses `L_a` of
+    simulated eavesdroppers. There are two ways to use it:
+
+    - From public features, with `TaskUtility` and nobody simulated: whatever inverts `F` finds a
+      public average face, since there is nothing else in `F` than that and the task's outputs. Each
+      sample is crafted by itself.
+    - As published (Crafter, NDSS 2024): from the clean feature (no `start`, and no term for it),
+      with `FeatureUtility`, moving away from what simulated eavesdroppers see. What remains is
+      hidden from those, not absent. The critics couple the samples of a batch.
+
+    Neither is differential privacy.
 
     Args:
-        eavesdroppers: whom to simulate; at least one.
+        eavesdroppers: whom to simulate.
+        utility: what to keep of the clean feature; the feature itself by default.
+        start: gives the public features that crafting starts from; the clean ones by default.
         settings: see `CrafterSettings`.
-        start: whose features crafting starts from; the clean ones by default. From substitutes,
-            crafting buys utility back only where no eavesdropper objects, instead of hiding what
-            was there.
-    """
+        name: in tables and files.
 
-    name = "crafter"
+    Raises:
+        ValueError: there is neither a start nor anybody to simulate: nothing would be protected.
+    """
 
     def __init__(
         self,
-        eavesdroppers: Sequence[SimulatedEavesdropper],
-        settings: CrafterSettings | None = None,
+        eavesdroppers: Sequence[SimulatedEavesdropper] = (),
+        *,
+        utility: Utility | None = None,
         start: Defence | None = None,
+        settings: CrafterSettings | None = None,
+        name: str = "crafter",
     ) -> None:
-        if not eavesdroppers:
-            raise ValueError("Crafter needs at least one simulated eavesdropper")
+        if not eavesdroppers and start is None:
+            raise ValueError("Crafter needs a start, or at least one eavesdropper to simulate")
         self.eavesdroppers = tuple(eavesdroppers)
-        self.settings = settings or CrafterSettings()
+        self.utility = utility or FeatureUtility()
         self.start = start
+        self.settings = settings or CrafterSettings()
+        self.name = name
 
     def protect(
         self, feature: Float[Tensor, "batch channels rows columns"], *, random: torch.Generator
     ) -> Protected:
         """See `Defence`; a result with status `diverged` carries the last finite feature."""
-        settings = self.settings
         feature = feature.detach()
         if not bool(torch.isfinite(feature).all()):
             return Protected(feature, Status.DIVERGED)
+        start = self.start.protect(feature, random=random).feature.detach() if self.start else None
         watchers = [self._watcher(owner, feature, random) for owner in self.eavesdroppers]
-        crafted = self._begin(feature, random).clone().requires_grad_(True)
-        optimizer = torch.optim.Adam([crafted], lr=settings.rate)
-        last = feature
-        for step in range(settings.steps):
-            gradient = settings.utility_weight * 2 * (crafted.detach() - feature)
-            gradient = gradient / feature[0].numel()
+        target = self.utility.target(feature)
+        crafted = (feature if start is None else start).clone().requires_grad_(True)
+        optimizer = torch.optim.Adam([crafted], lr=self.settings.rate)
+        last = crafted.detach().clone()
+        for step in range(self.settings.steps):
+            gradient = self._smooth_gradient(crafted, target, start)
             for watcher in watchers:
                 gradient = gradient + watcher.gradient(
-                    crafted.detach(), step=step, critic_steps=settings.critic.steps
+                    crafted.detach(), step=step, critic_steps=self.settings.critic.steps
                 )
             crafted.grad = gradient
             optimizer.step()
             if not bool(torch.isfinite(crafted).all()):
                 return Protected(last, Status.DIVERGED)
             last = crafted.detach().clone()
-        return self._finish(last, feature, watchers)
+        return self._finish(last, feature, target, watchers)
 
-    def _begin(self, feature: Tensor, random: torch.Generator) -> Tensor:
-        if self.start is None:
-            return feature
-        return self.start.protect(feature, random=random).feature.detach()
+    def _smooth_gradient(self, crafted: Tensor, target: Tensor, start: Tensor | None) -> Tensor:
+        """Gradient of the terms that need no eavesdropper."""
+        with torch.enable_grad():
+            loss = self.settings.utility_weight * self.utility.loss(crafted, target)
+            if start is not None:
+                loss = loss + utility_loss(crafted, start)
+            (gradient,) = torch.autograd.grad(loss.sum(), crafted)
+        return gradient
 
     def _watcher(
         self, owner: SimulatedEavesdropper, feature: Tensor, random: torch.Generator
@@ -136,8 +156,15 @@ class Crafter(Defence):
         critic.train(reference, steps=self.settings.critic.warm_up)
         return _Watcher(owner, simulation, critic)
 
-    def _finish(self, crafted: Tensor, feature: Tensor, watchers: list[_Watcher]) -> Protected:
-        figures = {"utility_loss": float(utility_loss(crafted, feature).mean())}
+    def _finish(
+        self, crafted: Tensor, feature: Tensor, target: Tensor, watchers: list[_Watcher]
+    ) -> Protected:
+        with torch.no_grad():
+            kept = self.utility.loss(crafted, target)
+        figures = {
+            "utility_loss": float(utility_loss(crafted, feature).mean()),
+            "task_loss": float(kept.mean()),
+        }
         status = Status.OK
         for watcher in watchers:
             image = watcher.simulation.reconstruct(crafted)
