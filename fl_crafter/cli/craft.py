@@ -14,12 +14,12 @@ def craft(
         Path, typer.Option(dir_okay=False, help="File of the protected features, .safetensors.")
     ],
     defence: Annotated[
-        str, typer.Option(help="none, substitution, projection or crafter.")
+        str, typer.Option(help="none, substitution, projection, crafter, crafter_simulated.")
     ] = "crafter",
     utility_weight: Annotated[
         float, typer.Option(help="Crafter's beta: larger keeps more utility and less privacy.")
-    ] = 20.0,
-    steps: Annotated[int, typer.Option(min=0, help="Crafter's steps.")] = 40,
+    ] = 10.0,
+    steps: Annotated[int, typer.Option(min=0, help="Crafter's steps.")] = 30,
     batch: Annotated[int, typer.Option(min=1, help="Photographs crafted together.")] = 32,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
 ) -> None:

@@ -139,12 +139,13 @@ def _show(out: Path, console: Console, *, seconds: float) -> None:
     for column in ("defence", "utility AUC", *summary.attacks, "worst case", "epsilon-PII"):
         table.add_column(column)
     for name, record in summary.defences.items():
-        named = [f"{record.identification[a].top1:.0%}" for a in (*summary.attacks, WORST_CASE)]
+        named = [f"{record.identification[a].top1:.0%}" for a in summary.attacks]
+        worst = record.identification[WORST_CASE]
+        named.append(f"{worst.top1:.0%} (chance {worst.chance.top1:.0%})")
         epsilon = "" if record.epsilon_pii is None else f"{record.epsilon_pii:.2f}"
         table.add_row(name, f"{record.utility_auc:.3f}", *named, epsilon)
     console.print(table)
-    chance = summary.defences["none"].identification[WORST_CASE].chance.top1
     console.print(
-        f"Identification is top-1; chance is {chance:.0%}. This is not differential privacy."
+        f"Identification is top-1 of {summary.people} people. This is not differential privacy."
     )
     console.print(f"{seconds:.0f} s; the report is {out / REPORT}")

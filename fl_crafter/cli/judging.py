@@ -3,7 +3,6 @@
 import json
 import platform
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -128,7 +127,8 @@ def judge_runs(
     }
     seconds = {"attacks": time.monotonic() - began, "evaluation": 0.0}
     for name in defences:
-        known = replace(knowledge, release=_release(name, config, knowledge, random))
+        settings = DefenceSettings.from_config(config)
+        known = with_defence(knowledge, name, settings=settings, random=random)
         evaluations[name] = _judge_run(
             runs / name, attacks, truth, evaluator, known, random, seconds
         )
@@ -150,10 +150,21 @@ def judge_runs(
     write_report(summary, pictures, out / REPORT)
 
 
-def _release(
-    name: str, config: dict[str, Any], knowledge: AttackerKnowledge, random: torch.Generator
-) -> Callable[[Tensor], Tensor]:
-    """The defence as an adaptive eavesdropper rebuilds it, from its own public faces."""
+def with_defence(
+    knowledge: AttackerKnowledge,
+    name: str,
+    *,
+    settings: DefenceSettings | None = None,
+    random: torch.Generator,
+) -> AttackerKnowledge:
+    """What an adaptive eavesdropper knows: the defence too, rebuilt from its own public faces.
+
+    Args:
+        knowledge: of an eavesdropper that is not adaptive.
+        name: of the defence.
+        settings: of the defence.
+        random: source of the defence's randomness; the victim's is another.
+    """
     device = next(knowledge.encoder.parameters()).device
     with torch.no_grad():
         parts = [knowledge.encoder(part.to(device)) for part in knowledge.public_image.split(64)]
@@ -162,9 +173,11 @@ def _release(
         encoder=knowledge.encoder,
         cloud=load_encoder().cloud.to(device),
         public_feature=torch.cat(parts),
-        settings=DefenceSettings.from_config(config),
+        settings=settings,
     )
-    return lambda feature: defence.protect(feature, random=random).feature
+    return replace(
+        knowledge, release=lambda feature: defence.protect(feature, random=random).feature
+    )
 
 
 def _judge_run(

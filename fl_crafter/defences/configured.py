@@ -77,8 +77,8 @@ def build_defence(
     Args:
         name: one of `NAMES`.
         encoder: the encoder that made the features.
-        cloud: the public cloud model behind it: its outputs are what `crafter` keeps, its first stage
-            says which public face is near for `substitution`.
+        cloud: the public cloud model behind it: its outputs are what `crafter` keeps, its first
+            stage says which public face is near for `substitution`.
         public_feature: features of public faces.
         settings: see `DefenceSettings`.
         weights: folder of the simulated eavesdroppers' weights; the shipped ones by default.

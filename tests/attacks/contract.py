@@ -68,7 +68,7 @@ class AttackContract(ABC):
         parameters = inspect.signature(type(attack).reconstruct).parameters
         assert list(parameters) == ["self", "feature", "knowledge", "random"]
         known = {each.name for each in dataclasses.fields(AttackerKnowledge)}
-        assert known == {"encoder", "public_image", "generator", "amortiser", "decoder"}
+        assert known == {"encoder", "public_image", "generator", "amortiser", "decoder", "release"}
 
     def test_preparing_first_changes_nothing(
         self, attack: Attack, result: Reconstruction, world: World

@@ -68,19 +68,19 @@ def test_the_eavesdroppers_of_weight_nothing_are_left_out(
     settings = DefenceSettings(
         latent_eavesdropper=latent, decoder_eavesdropper=decoder, amortised_eavesdropper=amortised
     )
-    defence = build("crafter", world, weights, settings)
+    defence = build("crafter_simulated", world, weights, settings)
     assert isinstance(defence, Crafter)
     simulated = {each.name: each.weight for each in defence.eavesdroppers}
     wanted = {"latent": latent, "decoder": decoder, "amortised": amortised}
     assert simulated == {name: weight for name, weight in wanted.items() if weight}
 
 
-def test_only_crafter_needs_weights(world: World, tmp_path: Path) -> None:
+def test_only_simulated_eavesdroppers_need_weights(world: World, tmp_path: Path) -> None:
     for name in NAMES:
-        if name != "crafter":
+        if name != "crafter_simulated":
             build(name, world, tmp_path)
     with pytest.raises(InputError, match=str(tmp_path)):
-        build("crafter", world, tmp_path)
+        build("crafter_simulated", world, tmp_path)
 
 
 def test_an_unknown_name_is_refused(world: World) -> None:

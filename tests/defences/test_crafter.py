@@ -1,4 +1,4 @@
-"""Crafter: the contract, its two ends, and whom it simulates."""
+"""Crafter against simulated eavesdroppers: the contract, its two ends, and whom it simulates."""
 
 from dataclasses import dataclass, field, replace
 
@@ -36,7 +36,7 @@ def decoder(world: World) -> BlackBoxDecoder:
 
 class TestBothEavesdroppers(DefenceContract):
     def build(self, world: World) -> Defence:
-        return Crafter([latent(world), decoder(world)], QUICK)
+        return Crafter([latent(world), decoder(world)], settings=QUICK)
 
     def test_figures_tell_of_each_eavesdropper(self, protected, world: World) -> None:
         for name in ("latent", "decoder"):
@@ -46,7 +46,7 @@ class TestBothEavesdroppers(DefenceContract):
 
 class TestDecoderOnly(DefenceContract):
     def build(self, world: World) -> Defence:
-        return Crafter([decoder(world)], QUICK)
+        return Crafter([decoder(world)], settings=QUICK)
 
     def test_another_seed_crafts_another_feature(self, protected, defence, world: World) -> None:
         other = defence.protect(world.feature, random=seeded(1))
@@ -56,21 +56,21 @@ class TestDecoderOnly(DefenceContract):
 
 class TestLatentOnly(DefenceContract):
     def build(self, world: World) -> Defence:
-        return Crafter([latent(world)], replace(QUICK, utility_weight=0.0))
+        return Crafter([latent(world)], settings=replace(QUICK, utility_weight=0.0))
 
 
 def test_without_steps_the_clean_feature_is_released(world: World) -> None:
-    crafter = Crafter([decoder(world)], replace(QUICK, steps=0))
+    crafter = Crafter([decoder(world)], settings=replace(QUICK, steps=0))
     assert torch.equal(crafter.protect(world.feature, random=seeded()).feature, world.feature)
 
 
 def test_a_large_utility_weight_releases_the_clean_feature(world: World) -> None:
     rate, both = 0.01, [latent(world), decoder(world)]
     settings = replace(QUICK, utility_weight=1e9, steps=40, rate=rate)
-    released = Crafter(both, settings).protect(world.feature, random=seeded())
+    released = Crafter(both, settings=settings).protect(world.feature, random=seeded())
     # Adam's first step is `rate` long whatever the gradient; the rest leads back
     assert float((released.feature - world.feature).abs().max()) < rate
-    free = Crafter(both, replace(settings, utility_weight=0.0))
+    free = Crafter(both, settings=replace(settings, utility_weight=0.0))
     moved = free.protect(world.feature, random=seeded()).figures["utility_loss"]
     assert released.figures["utility_loss"] < 0.01 * moved
 
@@ -79,7 +79,7 @@ def test_a_large_utility_weight_releases_the_clean_feature(world: World) -> None
 def test_a_feature_that_is_not_finite_is_not_released(bad: float, world: World) -> None:
     feature = world.feature.clone()
     feature[1, 0, 0, 0] = bad
-    result = Crafter([decoder(world)], QUICK).protect(feature, random=seeded())
+    result = Crafter([decoder(world)], settings=QUICK).protect(feature, random=seeded())
     assert result.status == Status.DIVERGED
 
 
@@ -131,7 +131,7 @@ def hide(count: int, *, seed: int) -> Tensor:
 def test_another_kind_of_eavesdropper_can_be_simulated() -> None:
     eavesdropper = Plain(hide(16, seed=1), refresh=2)
     feature = hide(4, seed=2)
-    crafter = Crafter([eavesdropper], replace(QUICK, steps=5))
+    crafter = Crafter([eavesdropper], settings=replace(QUICK, steps=5))
     result = crafter.protect(feature, random=seeded())
     assert result.feature.shape == feature.shape
     assert len(eavesdropper.seen) == 3, "in steps 1, 3 and 5; in between the gradient is kept"
@@ -139,7 +139,7 @@ def test_another_kind_of_eavesdropper_can_be_simulated() -> None:
 
 def test_a_gradient_that_breaks_ends_the_crafting() -> None:
     eavesdropper = Plain(hide(16, seed=1), break_at=1)
-    result = Crafter([eavesdropper], QUICK).protect(hide(4, seed=2), random=seeded())
+    result = Crafter([eavesdropper], settings=QUICK).protect(hide(4, seed=2), random=seeded())
     assert result.status == Status.DIVERGED
     assert bool(torch.isfinite(result.feature).all()), "the last finite feature"
 
@@ -154,7 +154,9 @@ def trade_off() -> dict[float, tuple[float, float]]:
         settings = CrafterSettings(
             utility_weight=weight, steps=60, rate=0.05, prior_images=64, critic=critic
         )
-        crafted = Crafter([Plain(public)], settings).protect(feature, random=seeded()).feature
+        crafted = (
+            Crafter([Plain(public)], settings=settings).protect(feature, random=seeded()).feature
+        )
         judged = estimate_epsilon_pii(
             show(crafted),
             show(feature),
@@ -178,9 +180,9 @@ def test_the_utility_weight_trades(trade_off: dict[float, tuple[float, float]]) 
     assert list(distance) == sorted(distance)
 
 
-def test_somebody_must_be_simulated() -> None:
+def test_without_a_start_somebody_must_be_simulated() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        Crafter([])
+        Crafter()
 
 
 @pytest.mark.parametrize(

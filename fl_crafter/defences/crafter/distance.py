@@ -160,7 +160,7 @@ def estimate_epsilon_pii(
     reference: Float[Tensor, "batch 3 height width"],
     prior: Float[Tensor, "count 3 height width"],
     *,
-    settings: CriticSettings = CriticSettings(warm_up=150, batch_size=24),
+    settings: CriticSettings = CriticSettings(warm_up=150, pool=4),
     folds: int = 2,
     random: torch.Generator,
 ) -> Float[Tensor, "batch"]:
