@@ -27,13 +27,16 @@ class AttackContract(ABC):
     @abstractmethod
     def build(self) -> Attack: ...
 
+    def knowledge(self, world: World) -> AttackerKnowledge:
+        return knowledge_of(world)
+
     @pytest.fixture
     def attack(self) -> Attack:
         return self.build()
 
     @pytest.fixture
     def result(self, attack: Attack, world: World) -> Reconstruction:
-        return attack.reconstruct(world.feature, knowledge_of(world), random=seeded())
+        return attack.reconstruct(world.feature, self.knowledge(world), random=seeded())
 
     def test_one_image_for_each_feature(self, result: Reconstruction, world: World) -> None:
         assert result.image.shape == (len(world.feature), 3, SIZE, SIZE)
@@ -46,14 +49,14 @@ class AttackContract(ABC):
 
     def test_the_seed_decides(self, attack: Attack, result: Reconstruction, world: World) -> None:
         torch.manual_seed(77)  # torch's own generator has no say
-        again = attack.reconstruct(world.feature, knowledge_of(world), random=seeded())
+        again = attack.reconstruct(world.feature, self.knowledge(world), random=seeded())
         assert torch.equal(again.image, result.image)
         assert again.loss_curve == result.loss_curve
-        other = attack.reconstruct(world.feature, knowledge_of(world), random=seeded(1))
+        other = attack.reconstruct(world.feature, self.knowledge(world), random=seeded(1))
         assert not torch.equal(other.image, result.image)
 
     def test_nothing_known_is_modified(self, attack: Attack, world: World) -> None:
-        knowledge, feature = knowledge_of(world), world.feature.clone()
+        knowledge, feature = self.knowledge(world), world.feature.clone()
         public = knowledge.public_image.clone()
         before = [{k: v.clone() for k, v in each.state_dict().items()} for each in world.networks()]
         attack.reconstruct(feature, knowledge, random=seeded())
@@ -73,7 +76,7 @@ class AttackContract(ABC):
     def test_preparing_first_changes_nothing(
         self, attack: Attack, result: Reconstruction, world: World
     ) -> None:
-        random, knowledge = seeded(), knowledge_of(world)
+        random, knowledge = seeded(), self.knowledge(world)
         prepared = attack.prepare(knowledge, random=random)
         found = prepared.reconstruct(world.feature, knowledge, random=random)
         assert torch.equal(found.image, result.image)

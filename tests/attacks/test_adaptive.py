@@ -10,8 +10,7 @@ from torch import Tensor
 from fl_crafter.attacks.adaptive import AdaptiveDecoder
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.attacks.black_box import BlackBoxDecoder
-from tests.attacks import contract
-from tests.attacks.contract import AttackContract
+from tests.attacks.contract import AttackContract, knowledge_of
 from tests.world import World, pictures, seeded
 
 
@@ -20,14 +19,13 @@ def scramble(feature: Tensor) -> Tensor:
     return feature.roll(1, 1).flip(3)
 
 
-def knowledge_of(world: World) -> AttackerKnowledge:
-    return replace(contract.knowledge_of(world), release=scramble)
+def knowing(world: World) -> AttackerKnowledge:
+    return replace(knowledge_of(world), release=scramble)
 
 
 class TestAdaptiveDecoder(AttackContract):
-    @pytest.fixture(autouse=True)
-    def knows_the_defence(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(contract, "knowledge_of", knowledge_of)
+    def knowledge(self, world: World) -> AttackerKnowledge:
+        return knowing(world)
 
     def build(self) -> Attack:
         return AdaptiveDecoder(steps=3, batch_size=4, learning_rate=1e-2)
@@ -42,11 +40,12 @@ def test_it_sees_through_a_defence_that_it_knows(world: World) -> None:
     image = pictures(12, seed=3)
     with torch.no_grad():
         protected = scramble(world.encoder(image))
-    knowledge = replace(knowledge_of(world), public_image=pictures(64, seed=4))
-    settings = {"steps": 150, "batch_size": 16, "learning_rate": 2e-2}
+    knowledge = replace(knowing(world), public_image=pictures(300, seed=4))
+    settings = {"steps": 400, "batch_size": 16, "learning_rate": 2e-2}
     fixed = error(BlackBoxDecoder(**settings), protected, image, knowledge)
     adaptive = error(AdaptiveDecoder(**settings), protected, image, knowledge)
-    assert adaptive < 0.7 * fixed
+
+    assert adaptive < 0.85 * fixed
 
 
 def test_it_takes_no_more_faces_than_asked(world: World) -> None:
@@ -63,4 +62,4 @@ def test_it_takes_no_more_faces_than_asked(world: World) -> None:
 
 def test_without_a_defence_to_know_it_refuses(world: World) -> None:
     with pytest.raises(ValueError, match="must know the defence"):
-        AdaptiveDecoder().reconstruct(world.feature, contract.knowledge_of(world), random=seeded())
+        AdaptiveDecoder().reconstruct(world.feature, knowledge_of(world), random=seeded())

@@ -143,7 +143,7 @@ def test_the_page_says_what_is_not_promised(make_summary, pictures):
         "these attacks with these budgets only",
         "Appearance is not linkability",
         "labels alone link people",
-        "adaptive one",
+        "averaging over many",
         "Keep it on your own machine",
     ):
         assert promise in text
