@@ -44,13 +44,14 @@ def demo(
     Crafter runs through Flower and Ray; the defences it is compared with run the same apps in one
     process. With a GPU, everything uses it.
     """
-    from fl_crafter.cli.judging import judge_runs
+    from fl_crafter.cli.judging import judge_runs, read_faces
 
     console = Console(highlight=False)
     if data is not Data.ORL and root is None:
         raise InputError(f"--data {data} needs --root, the folder of the unpacked dataset.")
     began = time.monotonic()
     config = _configuration(data, root, people, clients, rounds, seed, utility_weight)
+    read_faces({key.replace("-", "_"): value for key, value in config.items()})
     path = _write_config(out / "config.toml", config)
     timings: dict[str, float] = {}
     for part, names, more in (
@@ -90,6 +91,7 @@ def _configuration(
         "image-size": 64,
         "photos-per-person": 6,
         "public-images": 2000,
+        "people": 0 if data is Data.ORL else people,
         "clients": clients,
         "rounds": rounds,
         "seed": seed,
@@ -97,8 +99,6 @@ def _configuration(
     }
     if torch.cuda.is_available():
         config["client-gpus"] = 1 / clients
-    if data is not Data.ORL:
-        config["people"] = people
     if utility_weight is not None:
         config["utility-weight"] = utility_weight
     return config

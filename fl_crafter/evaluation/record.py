@@ -108,6 +108,11 @@ class DefenceRecord(Record):
         single = {name: i.top1 for name, i in self.identification.items() if name != WORST_CASE}
         return max(single, key=single.__getitem__)
 
+    @property
+    def better_identification(self) -> Identification:
+        """What that attack names."""
+        return self.identification[self.better_attack()]
+
 
 class Summary(Record):
     """A whole run: how it was set up, and the figures of every defence.

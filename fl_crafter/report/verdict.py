@@ -54,7 +54,7 @@ class Mark:
 
     Attributes:
         utility_auc: the least.
-        top1: the most that any attack may name.
+        top1: the most that the better attack may name.
     """
 
     utility_auc: float
@@ -66,7 +66,7 @@ def mark(summary: Summary) -> Mark | None:
     undefended = summary.defences.get(NO_DEFENCE)
     if undefended is None:
         return None
-    best = undefended.identification[undefended.better_attack()].top1
+    best = undefended.better_identification.top1
     return Mark(utility_auc=undefended.utility_auc - AUC_LOSS, top1=best * FRACTION)
 
 
@@ -103,8 +103,7 @@ def verdict(summary: Summary) -> list[Finding]:
 
 
 def _attacks(undefended: DefenceRecord) -> Finding:
-    attack = undefended.better_attack()
-    own = undefended.identification[attack]
+    attack, own = undefended.better_attack(), undefended.better_identification
     serious = own.top1 >= SERIOUS
     text = (
         f"Without defence the better attack ({attack_name(attack).lower()}) rebuilds faces of "
@@ -124,12 +123,14 @@ def _attacks(undefended: DefenceRecord) -> Finding:
 
 
 def _privacy(limit: Mark, undefended: DefenceRecord, crafter: DefenceRecord) -> Finding:
-    left, before = crafter.worst_case, undefended.identification[undefended.better_attack()]
+    attack, worst = crafter.better_attack(), crafter.worst_case
+    left, before = crafter.identification[attack], undefended.better_identification
     hidden = left.top1 <= limit.top1
     text = (
-        f"With Crafter all attacks together name {percent(left.top1)} "
-        f"({percent_interval(left.interval)}), where the better attack names "
-        f"{percent(before.top1)} without defence."
+        f"With Crafter the better attack ({attack_name(attack).lower()}) names "
+        f"{percent(left.top1)} ({percent_interval(left.interval)}), without defence "
+        f"{percent(before.top1)}. All attacks together, the best of them for each photograph, name "
+        f"{percent(worst.top1)}; so many guesses get {percent(worst.chance.top1)}."
     )
     if not hidden:
         text = f"Crafter did NOT bring identification down to a third. {text}"

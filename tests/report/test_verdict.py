@@ -30,11 +30,12 @@ def test_a_run_that_meets_everything(make_summary, make_defence):
 
 
 def test_too_much_identification_is_said_plainly(make_summary, make_defence):
-    summary = run(make_summary, make_defence, crafter=(0.84, 0.3))
+    summary = run(make_summary, make_defence, crafter=(0.84, 0.4))
     assert outcomes(summary) == [Outcome.MET, Outcome.MISSED, Outcome.MET]
     text = " ".join(finding.text for finding in verdict(summary))
     assert "did NOT bring identification down to a third" in text
-    assert "30.0%" in text
+    assert "36.0%" in text, "of the better attack, .9 of the worst case"
+    assert "40.0%" in text, "of the worst case"
     assert headline(verdict(summary)) == "In this run Crafter missed its mark."
 
 
