@@ -46,7 +46,8 @@ def demo(
     """
     from fl_crafter.cli.judging import judge_runs, read_faces
 
-    console = Console(highlight=False)
+    # without a terminal rich would squeeze the table into 80 columns
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 125)
     if data is not Data.ORL and root is None:
         raise InputError(f"--data {data} needs --root, the folder of the unpacked dataset.")
     began = time.monotonic()
