@@ -34,7 +34,7 @@ class SimulationConfig:
         seed: of splits, shares, shuffling, defence and training. One seed, one result.
         clients: number of clients, among whom the private people are divided.
         rounds: of the federation; each brings new photographs, shared once only.
-        defence: none, substitution, projection, crafter or crafter_simulated.
+        defence: one of `fl_crafter.defences.configured.NAMES`.
         utility_weight: Crafter's weight of utility against privacy (the paper's beta).
         crafting_steps: Crafter's steps on the features of one message.
         crafting_rate: Crafter's learning rate.
@@ -43,6 +43,7 @@ class SimulationConfig:
             out.
         amortised_eavesdropper: weight of the white box's amortised form, likewise.
         decoder_eavesdropper: weight of the black-box decoder, likewise.
+        deviation: of the noise, in units of the features' spread over public faces.
         neighbours: public features that the substitution averages.
         components: principal components of public features that the projection keeps.
         wire_dtype: type of the features in a message.
@@ -81,6 +82,7 @@ class SimulationConfig:
     latent_eavesdropper: float = _setting(1.0, low=0.0)
     amortised_eavesdropper: float = _setting(0.0, low=0.0)
     decoder_eavesdropper: float = _setting(1.0, low=0.0)
+    deviation: float = _setting(1.0, low=0.0)
     neighbours: int = _setting(1, low=1)
     components: int = _setting(64, low=1)
     wire_dtype: str = _setting("float16", choices=("float16", "float32"))

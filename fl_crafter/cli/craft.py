@@ -13,9 +13,7 @@ def craft(
     out: Annotated[
         Path, typer.Option(dir_okay=False, help="File of the protected features, .safetensors.")
     ],
-    defence: Annotated[
-        str, typer.Option(help="none, substitution, projection, crafter, crafter_simulated.")
-    ] = "crafter",
+    defence: Annotated[str, typer.Option(help="Its name; a wrong one gets the list.")] = "crafter",
     utility_weight: Annotated[
         float, typer.Option(help="Crafter's beta: larger keeps more utility and less privacy.")
     ] = 10.0,

@@ -12,19 +12,31 @@ from torch import Tensor, nn
 from fl_crafter.assets import load_amortiser, load_decoder, load_generator
 from fl_crafter.defences.base import Defence
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
+from fl_crafter.defences.crafter.latent import CrafterLatent
 from fl_crafter.defences.crafter.simulated import (
+    LATENT_WEIGHT,
     BlackBoxDecoder,
     SimulatedEavesdropper,
     WhiteBoxLatent,
 )
 from fl_crafter.defences.crafter.utility import TaskUtility
+from fl_crafter.defences.noise import Noise
 from fl_crafter.defences.projection import Projection
-from fl_crafter.defences.substitution import Substitution
+from fl_crafter.defences.substitution import Substitution, TransportSubstitution
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.errors import InputError
 from fl_crafter.inversion.problem import latent_inversion
 
-NAMES: tuple[str, ...] = ("none", "substitution", "projection", "crafter", "crafter_simulated")
+NAMES: tuple[str, ...] = (
+    "none",
+    "noise",
+    "substitution",
+    "transport",
+    "projection",
+    "crafter",
+    "crafter_simulated",
+    "crafter_z",
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class DefenceSettings:
     """Choices of all defences; each uses its own.
 
     Attributes:
+        deviation: of the noise, in units of the features' spread.
         neighbours: public features averaged by substitution.
         components: principal components kept by projection.
         crafter: see `CrafterSettings`.
@@ -43,6 +56,7 @@ class DefenceSettings:
         decoder_eavesdropper: weight of the simulated black-box decoder; 0 leaves it out.
     """
 
+    deviation: float = 1.0
     neighbours: int = 1
     components: int = 64
     crafter: CrafterSettings = field(default_factory=CrafterSettings)
@@ -77,8 +91,8 @@ def build_defence(
     Args:
         name: one of `NAMES`.
         encoder: the encoder that made the features.
-        cloud: the public cloud model behind it: its outputs are what `crafter` keeps, its first
-            stage says which public face is near for `substitution`.
+        cloud: the public cloud model behind it: its outputs are what `crafter` keeps, and they say
+            which public face is near for `substitution` and `transport`.
         public_feature: features of public faces.
         settings: see `DefenceSettings`.
         weights: folder of the simulated eavesdroppers' weights; the shipped ones by default.
@@ -89,8 +103,14 @@ def build_defence(
     settings = settings or DefenceSettings()
     builders: dict[str, Callable[[], Defence]] = {
         "none": Undefended,
+        "noise": lambda: Noise(public_feature, deviation=settings.deviation),
         "substitution": lambda: Substitution(
-            public_feature, neighbours=settings.neighbours, embedding=first_stage(cloud)
+            public_feature,
+            neighbours=settings.neighbours,
+            embedding=TaskUtility(cloud, public_feature),
+        ),
+        "transport": lambda: TransportSubstitution(
+            public_feature, embedding=TaskUtility(cloud, public_feature)
         ),
         "projection": lambda: Projection(public_feature, components=settings.components),
         "crafter": lambda: _crafter(cloud, public_feature, settings),
@@ -98,6 +118,12 @@ def build_defence(
             eavesdroppers(encoder, public_feature, settings=settings, weights=weights),
             settings=settings.crafter,
             name="crafter_simulated",
+        ),
+        "crafter_z": lambda: CrafterLatent(
+            encoder,
+            load_generator(weights).to(public_feature.device),
+            load_amortiser(weights).to(public_feature.device),
+            settings=settings.crafter,
         ),
     }
     if name not in builders:
@@ -116,16 +142,6 @@ def _crafter(cloud: nn.Module, public_feature: Tensor, settings: DefenceSettings
     return Crafter(utility=utility, start=start, settings=settings.crafter)
 
 
-def first_stage(cloud: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The cloud model's first stage: features -> vectors in which like faces are near."""
-    stage = next(cloud.children())
-
-    def embed(feature: Tensor) -> Tensor:
-        return stage(feature).flatten(1)
-
-    return embed
-
-
 def eavesdroppers(
     encoder: nn.Module,
     public_feature: Float[Tensor, "count channels rows columns"],
@@ -141,7 +157,7 @@ def eavesdroppers(
         chosen.append(
             WhiteBoxLatent(
                 generator=generator,
-                problem=latent_inversion(generator, encoder),
+                problem=latent_inversion(generator, encoder, latent_weight=LATENT_WEIGHT),
                 amortiser=load_amortiser(weights).to(device),
                 weight=settings.latent_eavesdropper,
             )

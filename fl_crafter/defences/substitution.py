@@ -49,11 +49,49 @@ class Substitution(Defence):
 
     def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
         """See `Defence`; `random` is not used."""
-        with torch.no_grad():
-            here = self.embedding(feature).flatten(1)
-        distance = torch.cdist(here, self._public)
+        distance = self._distance(feature)
         nearest = distance.topk(self.neighbours, dim=1, largest=False).indices
         released = self.public_feature[nearest].mean(1)
+        loss = float(utility_loss(released, feature).mean())
+        return Protected(released, figures={"utility_loss": loss})
+
+    def _distance(self, feature: Tensor) -> Float[Tensor, "batch count"]:
+        with torch.no_grad():
+            here = self.embedding(feature).flatten(1)
+        return torch.cdist(here, self._public)
+
+
+class TransportSubstitution(Substitution):
+    """Assigns public faces to a batch by optimal transport, so that they are a sample of the prior.
+
+    Every public face is as likely to be released as any other: what the choice tells of a person is
+    shared among the batch. The plan is exact (POT's `emd`); each person's face is drawn from the
+    plan's row. Unlike the other controls it depends on the batch.
+
+    Args:
+        public_feature: see `Substitution`.
+        embedding: see `Substitution`.
+    """
+
+    name = "transport"
+
+    def __init__(
+        self,
+        public_feature: Float[Tensor, "count channels rows columns"],
+        *,
+        embedding: Embedding | None = None,
+    ) -> None:
+        super().__init__(public_feature, embedding=embedding)
+
+    def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
+        """See `Defence`; `random` draws from the plan."""
+        import ot  # POT, which takes a second to import
+
+        cost = self._distance(feature).square().double()
+        rows, columns = (ot.unif(count, type_as=cost) for count in cost.shape)
+        plan = ot.emd(rows, columns, cost)
+        chosen = torch.multinomial(plan.cpu(), 1, generator=random)[:, 0].to(feature.device)
+        released = self.public_feature[chosen]
         loss = float(utility_loss(released, feature).mean())
         return Protected(released, figures={"utility_loss": loss})
 

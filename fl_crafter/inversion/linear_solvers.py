@@ -75,6 +75,32 @@ class ConjugateGradient(LinearSolver):
 
 
 @dataclass(frozen=True)
+class Neumann(LinearSolver):
+    """The truncated Neumann series `x = step * sum_k (I - step A)^k b`, as published.
+
+    For comparison: where `step * A` is small it has hardly begun after all its terms, and a mean
+    over a batch in the objective makes `A` as small as the batch is large.
+
+    Attributes:
+        terms: of the series, one product each.
+        step: must be below twice the reciprocal of the largest eigenvalue.
+    """
+
+    terms: int = 120
+    step: float = 1e-3
+
+    def solve(self, operator: Operator, right: Float[Tensor, "batch size"]) -> LinearSolution:
+        """See `LinearSolver`; memory is three vectors."""
+        value = torch.zeros_like(right)
+        rest = right.clone()
+        for _ in range(self.terms):
+            value = value + self.step * rest
+            rest = rest - self.step * operator(rest)
+        # what is left of the right-hand side is the residual, by construction
+        return LinearSolution(value, _relative(rest, right))
+
+
+@dataclass(frozen=True)
 class Dense(LinearSolver):
     """Builds each sample's matrix column by column and factorises it: exact, for small systems."""
 

@@ -2,17 +2,23 @@
 
 DEFENCES = {
     "none": "No defence",
+    "noise": "Noise",
     "substitution": "Substitution",
+    "transport": "Substitution by transport",
     "projection": "Projection",
     "crafter": "Crafter",
     "crafter_simulated": "Crafter, simulated eavesdroppers",
+    "crafter_z": "Crafter-z",
 }
 DEFENCE_NOTES = {
     "none": "the clean feature",
+    "noise": "the clean feature with noise",
     "substitution": "the feature of a similar public face",
+    "transport": "the feature of a public face, all equally likely",
     "projection": "the part in a small public subspace",
     "crafter": "the crafted feature",
     "crafter_simulated": "the feature crafted against simulated eavesdroppers",
+    "crafter_z": "the feature of a crafted, drawn face",
 }
 ATTACKS = {
     "white_box_latent": "White box, latent",

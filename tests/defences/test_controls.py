@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from fl_crafter.defences.base import Defence, Protected, Status
-from fl_crafter.defences.configured import first_stage
+from fl_crafter.defences.crafter.utility import TaskUtility
+from fl_crafter.defences.noise import Noise
 from fl_crafter.defences.projection import Projection
-from fl_crafter.defences.substitution import Substitution
+from fl_crafter.defences.substitution import Substitution, TransportSubstitution
 from fl_crafter.defences.undefended import Undefended
 from tests.defences.contract import DefenceContract
 from tests.world import World, seeded
@@ -40,16 +41,57 @@ class TestSubstitution(DefenceContract):
         assert released.figures["utility_loss"] < 1e-12
 
 
-class TestSubstitutionByTheCloudsFirstStage(DefenceContract):
+class TestSubstitutionByTheTask(DefenceContract):
     def build(self, world: World) -> Defence:
-        return Substitution(world.public_feature, neighbours=3, embedding=first_stage(world.cloud))
+        return Substitution(
+            world.public_feature,
+            neighbours=3,
+            embedding=TaskUtility(world.cloud, world.public_feature),
+        )
 
     def test_the_mean_of_the_nearest_is_released(self, protected: Protected, world: World) -> None:
-        stage = first_stage(world.cloud)
+        stage = TaskUtility(world.cloud, world.public_feature)
         distance = torch.cdist(stage(world.feature), stage(world.public_feature))
         for row, released in zip(distance, protected.feature, strict=True):
             nearest = row.argsort()[:3]
             torch.testing.assert_close(released, world.public_feature[nearest].mean(0))
+
+
+class TestTransportSubstitution(DefenceContract):
+    def build(self, world: World) -> Defence:
+        return TransportSubstitution(world.public_feature)
+
+    def test_every_public_face_is_as_likely(self, defence: Defence, world: World) -> None:
+        # as many people as public faces: an optimal assignment gives each face to one person
+        people = world.public_feature + 0.1 * torch.randn(
+            world.public_feature.shape, generator=seeded()
+        )
+        released = defence.protect(people.flip(0), random=seeded()).feature
+        torch.testing.assert_close(released.flip(0), world.public_feature)
+
+    def test_a_crowd_of_one_face_is_spread_over_the_public(
+        self, defence: Defence, world: World
+    ) -> None:
+        crowd = world.public_feature[:1].repeat(24, 1, 1, 1)
+        released = defence.protect(crowd, random=seeded()).feature.flatten(1)
+        used = torch.cdist(released, world.public_feature.flatten(1)).argmin(1).unique()
+        assert len(used) == 24, "the nearest alone would be one"
+
+
+class TestNoise(DefenceContract):
+    def build(self, world: World) -> Defence:
+        return Noise(world.public_feature, deviation=0.5)
+
+    def test_the_noise_has_the_size_asked_for(self, world: World) -> None:
+        feature = world.feature[:1].repeat(400, 1, 1, 1)
+        change = Noise(world.public_feature, deviation=2.0).protect(feature, random=seeded())
+        measured = (change.feature - feature).square().mean().sqrt()
+        wanted = 2 * world.public_feature.std(0).square().mean().sqrt()
+        assert float(measured) == pytest.approx(float(wanted), rel=0.02)
+
+    def test_no_noise_is_no_defence(self, world: World) -> None:
+        none = Noise(world.public_feature, deviation=0.0)
+        assert torch.equal(none.protect(world.feature, random=seeded()).feature, world.feature)
 
 
 class TestProjection(DefenceContract):

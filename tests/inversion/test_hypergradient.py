@@ -6,7 +6,12 @@ from torch import Tensor, nn
 
 from fl_crafter.inversion.hypergradient import cosine, hypergradient
 from fl_crafter.inversion.inverters import LevenbergMarquardt, Momentum
-from fl_crafter.inversion.linear_solvers import ConjugateGradient, Dense, LinearSolver
+from fl_crafter.inversion.linear_solvers import (
+    ConjugateGradient,
+    Dense,
+    LinearSolver,
+    Neumann,
+)
 from fl_crafter.inversion.problem import InversionProblem
 
 BATCH, LATENT, FEATURE = 3, 5, 12
@@ -117,6 +122,20 @@ def test_conjugate_gradients_agree_with_the_dense_inverse() -> None:
     solver = ConjugateGradient(LATENT, tolerance=1e-14)
     ours = hypergradient(at, feature, outer_gradient(latent), solver=solver).gradient
     torch.testing.assert_close(ours, exact, rtol=1e-6, atol=1e-9)
+
+
+def test_a_long_neumann_series_reaches_the_dense_inverse_and_a_short_one_says_how_far_it_is() -> (
+    None
+):
+    problem = smooth_problem(1e-1)
+    latent, feature = torch.randn(BATCH, LATENT), torch.randn(BATCH, FEATURE)
+    at = problem.linearise(latent)
+    exact = hypergradient(at, feature, outer_gradient(latent), solver=Dense()).gradient
+    long = hypergradient(at, feature, outer_gradient(latent), solver=Neumann(terms=4000, step=0.5))
+    torch.testing.assert_close(long.gradient, exact, rtol=1e-6, atol=1e-9)
+    assert float(long.solve_residual.max()) < 1e-6
+    short = hypergradient(at, feature, outer_gradient(latent), solver=Neumann(terms=5, step=0.5))
+    assert float(short.solve_residual.min()) > 1e-3
 
 
 def test_does_not_depend_on_the_batch() -> None:

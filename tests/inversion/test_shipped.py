@@ -1,0 +1,28 @@
+"""The hypergradient on the shipped networks, as the defence solves it, against a dense inverse."""
+
+import torch
+
+from fl_crafter.assets import load_encoder, load_generator
+from fl_crafter.defences.crafter.simulated import LATENT_WEIGHT, SOLVER
+from fl_crafter.inversion.hypergradient import cosine, hypergradient
+from fl_crafter.inversion.linear_solvers import ConjugateGradient, Dense
+from fl_crafter.inversion.problem import latent_inversion
+
+
+def test_the_simulated_white_box_has_the_gradient_of_the_dense_inverse() -> None:
+    random = torch.Generator().manual_seed(0)
+    generator = load_generator().double()
+    encoder = load_encoder().encoder.double()
+    problem = latent_inversion(generator, encoder, latent_weight=LATENT_WEIGHT)
+    latent = torch.randn(1, generator.latent_size, generator=random).double()
+    at, feature = problem.linearise(latent), problem.forward(latent)
+    # towards another face, as the gradient of a privacy loss leads
+    leaf = latent.clone().requires_grad_(True)
+    image = generator(leaf)
+    other = generator.sample(1, random=random).double()
+    (outer,) = torch.autograd.grad(image, leaf, other - image.detach())
+    exact = hypergradient(at, feature, outer, solver=Dense()).gradient
+    ours = hypergradient(at, feature, outer, solver=SOLVER).gradient
+    few = hypergradient(at, feature, outer, solver=ConjugateGradient(2)).gradient
+    assert float(cosine(ours, exact)) > 0.99
+    assert float(cosine(few, exact)) < 0.9, "the test can tell a bad gradient"
