@@ -9,7 +9,6 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LINT_READY := $(VENV)/.ready-lint
 REQUIREMENTS := pyproject.toml constraints.txt
-BENCHMARKS := $(wildcard benchmarks/*.py)
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .PHONY: help demo test lint bench clean
@@ -36,10 +35,7 @@ lint: $(LINT_READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	@set -e; test -n "$(BENCHMARKS)" || echo "There are no benchmarks in benchmarks/."; \
-	for script in $(BENCHMARKS); do \
-	  echo "$$script"; $(BIN)/python $$script $(ARGS); \
-	done
+	$(BIN)/fl-crafter bench crafting $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from fl_crafter.cli import attack, craft, demo, frontier, report, train
+from fl_crafter.cli import attack, bench, craft, demo, frontier, report, train
 from fl_crafter.errors import InputError
 
 
@@ -35,6 +35,7 @@ app.add_typer(train.app, name="train")
 app.command("craft")(craft.craft)
 app.command("attack")(attack.attack)
 app.command("report")(report.report)
+app.add_typer(bench.app, name="bench")
 app.command("frontier")(frontier.frontier)
 
 

@@ -1,6 +1,8 @@
 """What a defence is: it replaces features by features that may leave the device."""
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -15,6 +17,7 @@ class Status(StrEnum):
     OK = "ok"
     NOT_CONVERGED = "not_converged"
     DIVERGED = "diverged"
+    IDENTIFIED = "identified"
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Protected:
     """Features that a defence releases, and how it went.
 
     Attributes:
-        feature: `[batch, channels, rows, columns]`. With status `diverged` it must not be released.
+        feature: `[batch, channels, rows, columns]`. With status `diverged` or
+            `identified` it must not be released.
         status: see `Status`.
         figures: what the defence measured, by name, such as `utility_loss`.
     """
@@ -47,6 +51,23 @@ class Defence(ABC):
             feature: clean features of one or more private images.
             random: source of all of the defence's randomness.
         """
+
+
+def join(parts: Sequence[Protected]) -> Protected:
+    """One result from those of the parts of a batch: the worst status, figures weighted by rows.
+
+    Args:
+        parts: at least one.
+    """
+    feature = torch.cat([part.feature for part in parts])
+    order = list(Status)
+    status = max((part.status for part in parts), key=order.index)
+    figures = {
+        name: sum(part.figures.get(name, math.nan) * len(part.feature) for part in parts)
+        / len(feature)
+        for name in parts[0].figures
+    }
+    return Protected(feature, status, figures)
 
 
 def utility_loss(

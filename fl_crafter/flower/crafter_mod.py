@@ -51,8 +51,8 @@ def protect_array(
         The array to send and what the defence reported, with the figure `seconds` added.
 
     Raises:
-        RefusedRelease: clean or protected features are not finite, not of the agreed form, or the
-            defence diverged.
+        RefusedRelease: clean or protected features are not finite, not of the agreed form, the
+            defence diverged, or a release gate still sees a person.
     """
     if len(array.shape) != 4:
         raise RefusedRelease("The features must have four dimensions; nothing was sent.")
@@ -67,6 +67,10 @@ def protect_array(
     seconds = time.monotonic() - began
     if protected.status == Status.DIVERGED:
         raise RefusedRelease(f"The defence {defence.name} diverged; nothing was sent.")
+    if protected.status == Status.IDENTIFIED:
+        raise RefusedRelease(
+            f"The release gate still saw a person after {defence.name}; nothing was sent."
+        )
     if protected.feature.shape != clean.shape:
         raise RefusedRelease(f"The defence {defence.name} changed the shape; nothing was sent.")
     wire = torch.float16 if array.dtype == "float16" else torch.float32

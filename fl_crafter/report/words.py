@@ -32,7 +32,12 @@ ATTACK_NOTES = {
     "adaptive_decoder": "knows the defence too; trains on public faces protected by it",
 }
 DATASETS = {"orl": "ORL", "celeba": "CelebA", "lfw": "LFW", "vggface2": "VGGFace2"}
-STATUSES = {"ok": "converged", "not_converged": "not converged", "diverged": "diverged"}
+STATUSES = {
+    "ok": "converged",
+    "not_converged": "not converged",
+    "diverged": "diverged",
+    "identified": "refused by the gate",
+}
 
 
 def plain(name: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fl_crafter.defences.base import Defence, utility_loss
+from fl_crafter.defences.base import Defence, Status, utility_loss
 from fl_crafter.defences.configured import build_defence
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
 from fl_crafter.defences.crafter.utility import FeatureUtility, TaskUtility, Utility
@@ -53,6 +53,43 @@ def test_a_person_does_not_depend_on_the_batch(world: World) -> None:
     together = crafter(world).protect(world.feature, random=seeded()).feature
     alone = crafter(world).protect(world.feature[2:3], random=seeded(5)).feature
     torch.testing.assert_close(alone, together[2:3], rtol=1e-4, atol=1e-4)
+
+
+def test_parts_are_joined_as_if_they_had_been_one(world: World) -> None:
+    whole = crafter(world).protect(world.feature, random=seeded())
+    parts = crafter(world, replace(SETTINGS, micro_batch=2)).protect(world.feature, random=seeded())
+    torch.testing.assert_close(parts.feature, whole.feature, rtol=1e-4, atol=1e-4)
+    assert parts.status == whole.status
+    assert parts.figures == pytest.approx(whole.figures, rel=1e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1e4])
+def test_a_feature_without_any_face_ends_with_a_status(value: float, world: World) -> None:
+    feature = torch.full_like(world.feature, value)
+    result = crafter(world).protect(feature, random=seeded())
+    assert result.status in (Status.OK, Status.NOT_CONVERGED)
+    assert bool(torch.isfinite(result.feature).all())
+
+
+def test_a_rate_that_is_far_too_large_never_releases_nan(world: World) -> None:
+    settings = replace(SETTINGS, rate=1e30, steps=5)
+    result = crafter(world, settings).protect(world.feature, random=seeded())
+    assert result.status == Status.DIVERGED
+    assert bool(torch.isfinite(result.feature).all())
+
+
+def test_a_model_with_a_broken_weight_never_releases_nan(world: World) -> None:
+    def broken(feature: Tensor) -> Tensor:
+        return means(feature) * float("nan")
+
+    defence = Crafter(
+        utility=TaskUtility(broken, world.public_feature),
+        start=Substitution(world.public_feature),
+        settings=SETTINGS,
+    )
+    result = defence.protect(world.feature, random=seeded())
+    assert result.status == Status.DIVERGED
+    assert bool(torch.isfinite(result.feature).all())
 
 
 def test_the_utility_weight_trades_the_public_face_for_the_task(world: World) -> None:

@@ -32,7 +32,7 @@ def test_a_configuration_survives_toml_and_flower() -> None:
         ({"timeout": float("inf")}, "timeout must be at most"),
         ({"utility-weight": float("nan")}, "utility-weight must be a number, not nan"),
         ({"value-limit": float("inf")}, "value-limit must be at most finite"),
-        ({"defence": "nothing"}, "defence must be one of none, substitution, projection, crafter"),
+        ({"defence": "nothing"}, "defence must be one of none, noise, substitution, "),
         ({"output": "out/demo"}, "output must be an absolute path"),
         ({"dataset": {"name": "orl"}}, "dataset must be a string"),
     ],

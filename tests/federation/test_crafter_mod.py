@@ -127,6 +127,7 @@ def test_labels_metrics_and_the_wire_type_stay_as_they_were() -> None:
     ("defence", "reason"),
     [
         (Noisy(Status.DIVERGED), "The defence noisy diverged; nothing was sent."),
+        (Noisy(Status.IDENTIFIED), "The release gate still saw a person after noisy"),
         (Broken(CLEAN.clone().fill_(float("nan"))), "not finite"),
         (Broken(CLEAN + 1e6), "not finite in float16"),
         (Broken(CLEAN[:1]), "changed the shape"),

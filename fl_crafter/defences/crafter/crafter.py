@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fl_crafter.defences.base import Defence, Protected, Status, utility_loss
+from fl_crafter.defences.base import Defence, Protected, Status, join, utility_loss
 from fl_crafter.defences.crafter.distance import CriticSettings, PairedCritic
 from fl_crafter.defences.crafter.simulated import SimulatedEavesdropper, Simulation
 from fl_crafter.defences.crafter.utility import FeatureUtility, Utility
@@ -24,6 +24,8 @@ class CrafterSettings:
         prior_images: faces of nobody in particular that each critic compares with.
         critic: see `CriticSettings`.
         stationarity_limit: an inner gradient norm above which a result counts as not converged.
+        micro_batch: features crafted together, which bounds the memory; each such part has critics
+            of its own.
     """
 
     utility_weight: float = 10.0
@@ -32,12 +34,15 @@ class CrafterSettings:
     prior_images: int = 256
     critic: CriticSettings = field(default_factory=CriticSettings)
     stationarity_limit: float = 0.05
+    micro_batch: int = 64
 
     def __post_init__(self) -> None:
         if not self.utility_weight >= 0:
             raise ValueError(f"utility_weight must be 0 or more, not {self.utility_weight}")
         if self.steps < 0:
             raise ValueError(f"steps must be 0 or more, not {self.steps}")
+        if self.micro_batch < 1:
+            raise ValueError(f"micro_batch must be 1 or more, not {self.micro_batch}")
 
 
 @dataclass
@@ -116,6 +121,10 @@ class Crafter(Defence):
     ) -> Protected:
         """See `Defence`; a result with status `diverged` carries the last finite feature."""
         feature = feature.detach()
+        parts = feature.split(self.settings.micro_batch)
+        return join([self._protect(part, random=random) for part in parts])
+
+    def _protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
         if not bool(torch.isfinite(feature).all()):
             return Protected(feature, Status.DIVERGED)
         start = self.start.protect(feature, random=random).feature.detach() if self.start else None

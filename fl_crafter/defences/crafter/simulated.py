@@ -17,8 +17,8 @@ from fl_crafter.inversion.linear_solvers import ConjugateGradient, LinearSolver
 from fl_crafter.inversion.problem import InversionProblem, Linearisation
 from fl_crafter.models.generator import Generator
 
-# On the shipped networks a weaker prior (.001) leaves the system so ill-conditioned that 20 iterations
-# reach a cosine of .90 to the dense inverse (5: .75); with this one .998.
+# On the shipped networks a weaker prior (.001) leaves the system so ill-conditioned that 20
+# iterations reach a cosine of .90 to the dense inverse (5: .75); with this one .998.
 LATENT_WEIGHT = 0.1
 SOLVER = ConjugateGradient(iterations=20)
 
