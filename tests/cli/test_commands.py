@@ -40,6 +40,9 @@ COMMANDS = [
     ("craft",),
     ("attack",),
     ("report",),
+    ("frontier",),
+    ("bench",),
+    ("bench", "crafting"),
     ("train",),
     *(("train", name) for name in ("encoder", "prior", "decoder", "amortiser")),
 ]
