@@ -11,7 +11,6 @@ utility is the task's outputs, not the feature.
 
 import argparse
 import json
-import os
 import platform
 import resource
 import statistics
@@ -32,6 +31,7 @@ from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
 from fl_crafter.defences.crafter.distance import CriticSettings, estimate_epsilon_pii
 from fl_crafter.defences.crafter.simulated import LATENT_WEIGHT
 from fl_crafter.defences.crafter.simulated import WhiteBoxLatent as SimulatedWhiteBox
+from fl_crafter.files import write_text
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.problem import latent_inversion
 
@@ -136,7 +136,9 @@ def main() -> None:
         runs.append(run_seed(seed, images=arguments.images, steps=arguments.steps, device=device))
         print(f"seed {seed}: {runs[-1]['ratio_wall']:.1f} times", file=sys.stderr, flush=True)
     content = {
-        "device": torch.cuda.get_device_name() if device == "cuda" else platform.processor(),
+        "device": torch.cuda.get_device_name()
+        if device == "cuda"
+        else f"CPU ({platform.machine()})",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "images": arguments.images,
@@ -146,10 +148,7 @@ def main() -> None:
     for key in ("ratio_wall", "ratio_wall_default"):
         values = [run[key] for run in runs]
         content[key] = {"median": statistics.median(values), "range": [min(values), max(values)]}
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    temporary = arguments.json.with_name(f"{arguments.json.name}.{os.getpid()}.partial")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, arguments.json)
+    write_text(arguments.json, json.dumps(content, indent=2) + "\n")
     print(f"{'':>10} {'s/image':>9} {'gap':>7} {'utility loss':>13}   (medians of {len(runs)})")
     for name in ("none", "ours", "default", "reference"):
         medians = [

@@ -15,12 +15,12 @@ transcript afterwards, by client, round, purpose and row.
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fl_crafter.errors import InputError
+from fl_crafter.files import write_text
 from fl_crafter.transcript import Purpose
 
 TRANSCRIPT, CLOUD, PREDICTIONS = (
@@ -34,11 +34,8 @@ TRUTH, CRAFTING, FAILURES = "truth", "crafting", "failures"
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object through a temporary file; nan becomes null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     text = json.dumps(_plain(content), indent=2, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, text + "\n")
 
 
 def _plain(value: Any) -> Any:

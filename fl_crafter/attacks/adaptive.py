@@ -1,6 +1,5 @@
 """Adaptive inversion: a decoder trained on what the defence makes of the attacker's own images."""
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
-from fl_crafter.training.decoder import DecoderTraining, train_decoder
+from fl_crafter.attacks.fine_tuning import decode, fine_tune
 
 
 @dataclass(frozen=True)
@@ -49,23 +48,14 @@ class AdaptiveDecoder(Attack):
         with torch.no_grad():
             clean = torch.cat([knowledge.encoder(part) for part in image.to(feature).split(64)])
         protected = torch.cat([knowledge.release(part) for part in clean.split(64)])
-        decoder = copy.deepcopy(knowledge.decoder)
-        for parameter in decoder.parameters():
-            parameter.requires_grad_(True)
-        settings = DecoderTraining(
+        decoder, loss = fine_tune(
+            knowledge,
+            image,
+            feature=protected,
             steps=self.steps,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
-            seed=int(torch.randint(2**31, (1,), generator=random)),
-        )
-        decoder, figures = train_decoder(
-            decoder,
-            knowledge.encoder,
-            (image * 255).round().byte(),
-            feature=protected,
-            settings=settings,
+            random=random,
             title="adaptive eavesdropper",
         )
-        with torch.no_grad():
-            found = torch.cat([decoder(part) for part in feature.split(64)])
-        return Reconstruction(found, [figures["pixel"]])
+        return Reconstruction(decode(decoder, feature), [loss])

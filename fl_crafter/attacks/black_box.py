@@ -1,6 +1,5 @@
 """Black-box inversion: a decoder trained on public faces and their features."""
 
-import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
-from fl_crafter.training.decoder import DecoderTraining, train_decoder
+from fl_crafter.attacks.fine_tuning import decode, fine_tune
 
 
 @dataclass(frozen=True)
@@ -41,20 +40,16 @@ class BlackBoxDecoder(Attack):
         """See `Attack`; trains the decoder."""
         if not self.steps:
             return replace(self, trained=knowledge.decoder)
-        decoder = copy.deepcopy(knowledge.decoder)
-        for parameter in decoder.parameters():
-            parameter.requires_grad_(True)
-        settings = DecoderTraining(
+        trained, loss = fine_tune(
+            knowledge,
+            knowledge.public_image,
             steps=self.steps,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
-            seed=int(torch.randint(2**31, (1,), generator=random)),
+            random=random,
+            title="eavesdropper",
         )
-        photographs = (knowledge.public_image * 255).round().byte()
-        decoder, figures = train_decoder(
-            decoder, knowledge.encoder, photographs, settings=settings, title="eavesdropper"
-        )
-        return replace(self, trained=decoder, loss_curve=(figures["pixel"],))
+        return replace(self, trained=trained, loss_curve=(loss,))
 
     def reconstruct(
         self,
@@ -68,6 +63,4 @@ class BlackBoxDecoder(Attack):
             return self.prepare(knowledge, random=random).reconstruct(
                 feature, knowledge, random=random
             )
-        with torch.no_grad():
-            image = torch.cat([self.trained(part) for part in feature.split(64)])
-        return Reconstruction(image, list(self.loss_curve))
+        return Reconstruction(decode(self.trained, feature), list(self.loss_curve))

@@ -1,7 +1,6 @@
 """`fl-crafter demo`: the whole path on real faces, from photographs to a report."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 
 from fl_crafter.errors import InputError
+from fl_crafter.files import write_text
 
 ORL_CREDIT = "Photographs: The Database of Faces, AT&T Laboratories Cambridge."
 CONTROLS = ("none", "substitution", "projection")
@@ -106,12 +106,9 @@ def _configuration(
 
 
 def _write_config(path: Path, config: dict[str, str | int | float]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
     # JSON's strings and numbers are TOML's
     lines = [f"{key} = {json.dumps(value)}" for key, value in config.items()]
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, "\n".join(lines) + "\n")
     return path
 
 

@@ -1,12 +1,13 @@
 """Names of the files that the commands write and read, and their contact sheets."""
 
-import os
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
+
+from fl_crafter.files import replacing
 
 SUMMARY, PICTURES, REPORT = "summary.json", "pictures.safetensors", "report.html"
 
@@ -21,7 +22,5 @@ def write_contact_sheet(
     padded[:count] = image
     grid = padded.view(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
     pixels = (grid.reshape(rows * height, columns * width, 3) * 255).round().byte().numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    Image.fromarray(pixels).save(temporary, format="PNG")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")

@@ -1,7 +1,6 @@
 """`fl-crafter train`: train the weights that ship with the package, or your own."""
 
 import json
-import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from fl_crafter.errors import InputError
+from fl_crafter.files import write_text
 
 app = typer.Typer(
     no_args_is_help=True, help="Train weights on the public part of a dataset, with resume."
@@ -200,9 +200,7 @@ def _write_card(
     if data == "celeba":
         lines.append("- terms: CelebA, non-commercial research only, no redistribution of images")
     path = out / f"{name}.md"
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, "\n".join(lines) + "\n")
     typer.echo(f"{out / name}.safetensors and {path}")
 
 

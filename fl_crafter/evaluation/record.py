@@ -1,6 +1,5 @@
 """The figures of a run, as `summary.json` holds them."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fl_crafter.errors import InputError
+from fl_crafter.files import write_text
 
 WORST_CASE = "worst_case"
 NO_DEFENCE = "none"
@@ -171,10 +171,7 @@ class Summary(Record):
 
 def write_summary(summary: Summary, path: Path) -> None:
     """Write `summary.json` through a temporary file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    temporary.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, summary.model_dump_json(indent=2) + "\n")
 
 
 def read_summary(path: Path) -> Summary:

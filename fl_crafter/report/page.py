@@ -1,7 +1,6 @@
 """Write the report: one HTML page that holds everything it shows and asks for nothing."""
 
 import io
-import os
 from base64 import b64encode
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from fl_crafter.evaluation import WORST_CASE, Summary
+from fl_crafter.files import write_text
 from fl_crafter.report import words
 from fl_crafter.report.pictures import Pictures
 from fl_crafter.report.plot import trade_off
@@ -27,11 +27,7 @@ def write_report(summary: Summary, pictures: Pictures | None, path: Path) -> Non
         pictures: the faces to show; None for a page without faces.
         path: of the page, usually `report.html`.
     """
-    text = render_report(summary, pictures)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, render_report(summary, pictures))
 
 
 def render_report(summary: Summary, pictures: Pictures | None) -> str:

@@ -6,7 +6,6 @@ decoders that no defence simulates invert them, one of them trained on what the 
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from fl_crafter.evaluation.evaluate import judge_attack
 from fl_crafter.evaluation.evaluator import Evaluator
 from fl_crafter.evaluation.metrics import mean_auc, utility
 from fl_crafter.evaluation.truth import PrivateTruth, identification
+from fl_crafter.files import write_text
 from fl_crafter.models.split import SplitModel
 
 
@@ -208,8 +208,5 @@ def read_point(path: Path, setup: dict[str, Any]) -> dict[str, Any] | None:
 
 def write_point(path: Path, result: dict[str, Any], setup: dict[str, Any]) -> None:
     """Store the figures of a point through a temporary file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     content = {"setup": setup, "result": result}
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(content, indent=2) + "\n")

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fl_crafter.files import replacing, write_text
+
 COLOURS = {
     "none": "black",
     "noise": "tab:gray",
@@ -18,8 +20,8 @@ COLOURS = {
 
 def write_results(results: list[dict[str, Any]], out: Path) -> None:
     """Write `frontier.json`, `frontier.md` and `frontier.png` into a folder."""
-    (out / "frontier.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    (out / "frontier.md").write_text(table(results), encoding="utf-8")
+    write_text(out / "frontier.json", json.dumps(results, indent=2) + "\n")
+    write_text(out / "frontier.md", table(results))
     _plot(results, out / "frontier.png")
 
 
@@ -77,7 +79,6 @@ def _plot(results: list[dict[str, Any]], path: Path) -> None:
     axes.set_title("Lower right is better; dotted: chance. Not differential privacy.")
     axes.legend(fontsize=8)
     figure.tight_layout()
-    temporary = path.with_name(f"partial-{path.name}")
-    figure.savefig(temporary, dpi=120)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
     pyplot.close(figure)

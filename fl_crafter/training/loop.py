@@ -1,7 +1,6 @@
 """The loop that every training command shares: progress, checkpoints, resume."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fl_crafter.errors import InputError
+from fl_crafter.files import replacing
 
 Step = Callable[[int], Mapping[str, float]]
 
@@ -169,14 +169,9 @@ def write_safetensors(
     path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write tensors to `path` through a temporary file, so that no half-written file is left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     contiguous = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    try:
+    with replacing(path) as temporary:
         save_file(contiguous, temporary, metadata=dict(metadata or {}))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

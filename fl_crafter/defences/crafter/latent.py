@@ -1,7 +1,5 @@
 """Crafter-z: craft the latent, and release the feature of the face that it draws."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -11,13 +9,6 @@ from fl_crafter.defences.crafter.distance import PairedCritic
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.problem import latent_inversion
 from fl_crafter.models.generator import Generator
-
-
-@dataclass(frozen=True)
-class _Networks:
-    encoder: nn.Module
-    generator: Generator
-    amortiser: nn.Module
 
 
 class CrafterLatent(Defence):
@@ -46,7 +37,9 @@ class CrafterLatent(Defence):
         settings: CrafterSettings | None = None,
         inverter: LevenbergMarquardt | None = None,
     ) -> None:
-        self.networks = _Networks(encoder, generator, amortiser)
+        self.encoder = encoder
+        self.generator = generator
+        self.amortiser = amortiser
         self.problem = latent_inversion(generator, encoder)
         self.settings = settings or CrafterSettings()
         self.inverter = inverter or LevenbergMarquardt(steps=8, inner_iterations=4)
@@ -55,9 +48,9 @@ class CrafterLatent(Defence):
         """See `Defence`."""
         if not bool(torch.isfinite(feature).all()):
             return Protected(feature, Status.DIVERGED)
-        settings, generator = self.settings, self.networks.generator
+        settings, generator = self.settings, self.generator
         with torch.no_grad():
-            start = self.networks.amortiser(feature)
+            start = self.amortiser(feature)
         latent = self.inverter.invert(self.problem, feature, start=start).latent
         with torch.no_grad():
             reference = generator(latent)
@@ -69,7 +62,7 @@ class CrafterLatent(Defence):
         for _ in range(settings.steps):
             with torch.enable_grad():
                 image = generator(leaf)
-                kept = utility_loss(self.networks.encoder(image), feature).sum()
+                kept = utility_loss(self.encoder(image), feature).sum()
             critic.train(image.detach(), steps=settings.critic.steps)
             _, image_gradient = critic.privacy_loss(image)
             (leaf.grad,) = torch.autograd.grad(
@@ -79,7 +72,7 @@ class CrafterLatent(Defence):
             )
             optimizer.step()
         with torch.no_grad():
-            released = self.networks.encoder(generator(leaf))
+            released = self.encoder(generator(leaf))
         if not bool(torch.isfinite(released).all()):
             return Protected(feature, Status.DIVERGED)
         figures = {"utility_loss": float(utility_loss(released, feature).mean())}

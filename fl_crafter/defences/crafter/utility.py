@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fl_crafter.defences.base import utility_loss
+
 
 class Utility(ABC):
     """Kinds of utility; losses are per sample, so no sample depends on its batch."""
@@ -40,7 +42,7 @@ class FeatureUtility(Utility):
 
     def loss(self, crafted: Tensor, target: Tensor) -> Tensor:
         """See `Utility`; the mean squared change of the feature."""
-        return (crafted - target).flatten(1).square().mean(1)
+        return utility_loss(crafted, target)
 
 
 class TaskUtility(Utility):
