@@ -1,6 +1,7 @@
 """Adaptive inversion: a decoder trained on what the defence makes of the attacker's own images."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -29,6 +30,7 @@ class AdaptiveDecoder(Attack):
     batch_size: int = 32
     learning_rate: float = 1e-3
     name: str = "adaptive_decoder"
+    adaptive: ClassVar[bool] = True
 
     def reconstruct(
         self,

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -39,16 +40,25 @@ class Reconstruction:
     Attributes:
         image: one image in [0, 1] for each feature, in its order.
         loss_curve: the attack's own loss as it ran; it never sees the truth.
+        zero_gradients: share of the rows whose first gradient was zero or not finite; more than a
+            few say that gradients are hidden, not that the face is. 0 where none is taken.
     """
 
     image: Float[Tensor, "batch 3 height width"]
     loss_curve: list[float] = field(default_factory=list)
+    zero_gradients: float = 0.0
 
 
 class Attack(ABC):
-    """Reconstructs images from features. Truth never enters; it joins in the evaluation."""
+    """Reconstructs images from features. Truth never enters; it joins in the evaluation.
+
+    Attributes:
+        name: what tables call it.
+        adaptive: whether it needs to know the defence, `AttackerKnowledge.release`.
+    """
 
     name: str
+    adaptive: ClassVar[bool] = False
 
     def prepare(self, knowledge: AttackerKnowledge, *, random: torch.Generator) -> "Attack":
         """The attack after all that it can learn before it has seen any feature.

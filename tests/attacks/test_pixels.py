@@ -1,0 +1,78 @@
+"""White-box inversion over pixels: what a feature still holds is drawn."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fl_crafter.attacks.base import Attack, Reconstruction
+from fl_crafter.attacks.pixels import WhiteBoxPixels, descend_pixels, total_variation
+from fl_crafter.models.split import Encoder, freeze
+from tests.attacks.contract import AttackContract, knowledge_of
+from tests.world import SIZE, World, pictures, seeded
+
+
+class TestWhiteBoxPixels(AttackContract):
+    def build(self) -> Attack:
+        return WhiteBoxPixels(steps=5, restarts=1, micro_batch=3)
+
+    def test_it_has_gradients(self, result: Reconstruction) -> None:
+        assert result.zero_gradients == 0
+
+
+def distance(world: World, attack: WhiteBoxPixels, feature: Tensor) -> Tensor:
+    found = attack.reconstruct(feature, knowledge_of(world), random=seeded()).image
+    with torch.no_grad():
+        return (world.encoder(found) - feature).square().mean((1, 2, 3))
+
+
+def test_more_steps_and_restarts_come_nearer(world: World) -> None:
+    with torch.no_grad():
+        feature = world.encoder(pictures(6, seed=9))
+    attack = WhiteBoxPixels(steps=5, variation_weight=0.0)
+    few = distance(world, attack, feature)
+    assert float(distance(world, replace(attack, steps=60), feature).mean()) < 0.5 * float(
+        few.mean()
+    )
+    restarted = distance(world, replace(attack, restarts=3), feature)
+    assert bool((restarted <= few * (1 + 1e-5)).all()) and bool((restarted < few).any())
+
+
+def test_planted_pictures_are_found(world: World) -> None:
+    """A feature from which the picture follows, and a decoder that only knows grey."""
+    torch.manual_seed(0)
+    encoder = freeze(Encoder(nn.Conv2d(3, 16, 4, stride=2, padding=1)))
+    grey = nn.Sequential(nn.Conv2d(16, 3, 1), nn.Upsample(scale_factor=2), nn.Sigmoid())
+    knowledge = replace(knowledge_of(world), encoder=encoder, decoder=grey)
+    image = pictures(6, seed=5)
+    found = WhiteBoxPixels(steps=200).reconstruct(encoder(image), knowledge, random=seeded()).image
+
+    error, spread = (found - image).square().mean((1, 2, 3)), (image - image.mean(0)).square()
+    assert float(error.max()) < 0.01 * float(spread.mean())
+
+
+def test_total_variation_of_a_step() -> None:
+    image = torch.zeros(1, 3, 4, 4)
+    image[..., 2:] = 1.0  # one of three neighbours across differs, none down
+    assert float(total_variation(image)) == pytest.approx(1 / 3)
+
+
+def test_the_nearest_is_kept_not_the_last() -> None:
+    """Far too long steps: what is returned is no worse than the start."""
+    start = torch.full((2, 3, 4, 4), 0.5)
+    found = descend_pixels(
+        lambda image: image, start, start=start, steps=3, rate=10.0, variation_weight=0.0
+    )
+    assert torch.equal(found.image, start) and float(found.distance.max()) == 0
+
+
+def test_hidden_gradients_are_told(world: World) -> None:
+    class Hiding(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return (world.encoder(image) * 4).round() / 4
+
+    knowledge = replace(knowledge_of(world), encoder=Hiding())
+    result = WhiteBoxPixels(steps=1).reconstruct(world.feature, knowledge, random=seeded())
+    assert result.zero_gradients == 1
+    assert result.image.shape == (len(world.feature), 3, SIZE, SIZE)
