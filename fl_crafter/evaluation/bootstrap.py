@@ -78,16 +78,16 @@ def rate_interval(
     claim certainty. So the interval also spans Wilson's for independent photographs.
 
     Args:
-        hit: true or false for each photograph.
+        hit: true or false for each photograph, or the share of seeds with a hit.
         identity: who is on each photograph.
         how: number of resamples and seed.
     """
     low, high = mean_interval(hit.double(), identity, how=how)
-    wilson_low, wilson_high = wilson_interval(int(hit.sum()), len(hit))
+    wilson_low, wilson_high = wilson_interval(float(hit.double().sum()), len(hit))
     return min(low, wilson_low), max(high, wilson_high)
 
 
-def wilson_interval(hits: int, count: int) -> Interval:
+def wilson_interval(hits: float | int, count: int) -> Interval:
     """Wilson's 95% score interval of a share (1927)."""
     share, square = hits / count, NORMAL_QUANTILE**2
     centre = (share + square / (2 * count)) / (1 + square / count)

@@ -34,11 +34,13 @@ class AttackJudgement:
     Attributes:
         image: the reconstructions of the judged test photographs, `[count, 3, size, size]`.
         rank: each person's rank for each reconstruction, the better of two alignments.
+        score: cosine with each person of the gallery, the larger of two alignments.
         similarity: to every raw test photograph, the larger of two alignments.
     """
 
     image: Float[Tensor, "count 3 size size"]
     rank: Int64[Tensor, "count people"]
+    score: Float[Tensor, "count people"]
     similarity: Float[Tensor, "count tests"]
 
 
@@ -162,12 +164,19 @@ def judge_attack(
     expected = truth.landmarks[place]
     found = evaluator.landmarks(image)
     found = torch.where(found.isnan(), expected, found)
-    looks = [evaluator.embed(image, landmarks=landmarks) for landmarks in (expected, found)]
+    places = (expected,) if _same_places(expected, found) else (expected, found)
+    looks = [evaluator.embed(image, landmarks=landmarks) for landmarks in places]
     return AttackJudgement(
         image=image,
         rank=torch.stack([ranks(look, truth.gallery) for look in looks]).amin(0),
+        score=torch.stack([look @ truth.gallery.embedding.T for look in looks]).amax(0),
         similarity=torch.stack([look @ truth.embedding.T for look in looks]).amax(0),
     )
+
+
+def _same_places(one: Tensor, other: Tensor) -> bool:
+    """Whether landmarks are equal, nan and all: then a second look would see nothing new."""
+    return torch.equal(one.nan_to_num(-1.0), other.nan_to_num(-1.0))
 
 
 def _check_images(attack: str, image: Tensor, *, count: int, size: int) -> None:

@@ -1,6 +1,7 @@
 """The judge of reconstructions: an identity network that never trains, tunes or attacks."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -55,6 +56,49 @@ class Evaluator(ABC):
         """
 
 
+class CallableEvaluator(Evaluator):
+    """Any network of the user's; it looks at the whole image and finds no landmarks.
+
+    Args:
+        function: images `[count, 3, height, width]` in [0, 1] -> vectors `[count, dimensions]`,
+            close in angle for one person; called without gradient.
+        name: what tables call it.
+        batch_size: images per call.
+    """
+
+    def __init__(
+        self, function: Callable[[Tensor], Tensor], *, name: str, batch_size: int = 64
+    ) -> None:
+        self.function = function
+        self.name = name
+        self.batch_size = batch_size
+
+    def landmarks(self, image: Float[Tensor, "count 3 height width"]) -> Float[Tensor, "count 1 2"]:
+        """None are found."""
+        return torch.full((len(image), 1, 2), float("nan"))
+
+    def embed(
+        self,
+        image: Float[Tensor, "count 3 height width"],
+        *,
+        landmarks: Float[Tensor, "count 1 2"] | None = None,
+    ) -> Float[Tensor, "count dimensions"]:
+        """See `Evaluator.embed`.
+
+        Raises:
+            ValueError: the function does not return one finite vector for each image.
+        """
+        with torch.no_grad():
+            parts = [self.function(part) for part in image.split(self.batch_size)]
+        vector = torch.cat(parts).detach().cpu().float()
+        if vector.shape != (len(image), vector.shape[-1]) or not bool(vector.isfinite().all()):
+            raise ValueError(
+                f"evaluator {self.name} made {tuple(vector.shape)} of {len(image)} images; it must "
+                "return one finite vector for each"
+            )
+        return functional.normalize(vector, dim=1)
+
+
 class SFaceEvaluator(Evaluator):
     """SFace (Zhong et al., 2021), from OpenCV's collection: 128 dimensions, MobileFaceNet.
 
@@ -95,25 +139,29 @@ class SFaceEvaluator(Evaluator):
         return torch.from_numpy(self._network.forward()[0])
 
 
-def aligned_face(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """The face as the identity network wants it: turned, moved and scaled onto the template.
+def aligned_face(
+    pixels: np.ndarray, landmarks: np.ndarray, *, template: np.ndarray = TEMPLATE, side: int = SIDE
+) -> np.ndarray:
+    """The face as an identity network wants it: turned, moved and scaled onto its template.
 
     Args:
         pixels: `[height, width, 3]`, float32.
         landmarks: `[5, 2]`, shares of width and height; with nan the whole image is taken.
+        template: where the network was trained to see the landmarks, `[5, 2]`, in pixels.
+        side: of the network's input in pixels.
 
     Returns:
-        `[112, 112, 3]`, in the values of `pixels`.
+        `[side, side, 3]`, in the values of `pixels`.
     """
     cv2 = opencv()
     if np.isnan(landmarks).any():
-        return cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        return cv2.resize(pixels, (side, side), interpolation=cv2.INTER_CUBIC)
     height, width = pixels.shape[:2]
     source = landmarks * (width, height) - 0.5
     return cv2.warpAffine(
         np.ascontiguousarray(pixels),
-        similarity_transform(source, TEMPLATE),
-        (SIDE, SIDE),
+        similarity_transform(source, template),
+        (side, side),
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )

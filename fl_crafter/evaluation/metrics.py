@@ -126,6 +126,15 @@ def structural_similarity(
     return similarity.mean((1, 2, 3))
 
 
+def peak_signal_to_noise(
+    one: Float[Tensor, "count channels height width"],
+    other: Float[Tensor, "count channels height width"],
+) -> Float[Tensor, "count"]:
+    """PSNR of each pair of images in [0, 1], in decibels; equal images get 100."""
+    error = (one - other).flatten(1).square().mean(1)
+    return -10 * error.clamp_min(1e-10).log10()
+
+
 def weighted_auc(
     score: Float[Tensor, "count"],
     positive: Bool[Tensor, "count"],

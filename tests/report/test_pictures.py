@@ -51,7 +51,8 @@ def planted(places, record):
     place = torch.tensor(places)
     column = place // 2
     rank = torch.stack([torch.zeros_like(place), torch.ones_like(place)], 1)  # always names 8
-    judgement = AttackJudgement(image[place] / 2, rank, torch.zeros(len(place), 4))
+    none = torch.zeros(len(place), 4)
+    judgement = AttackJudgement(image[place] / 2, rank, score=-rank.float(), similarity=none)
     return truth, Evaluation(record, place, {"a": judgement}, column)
 
 
