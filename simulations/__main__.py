@@ -24,7 +24,9 @@ def _main() -> None:
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(help="TOML file, see simulations/development.toml.")],
+    config: Annotated[
+        Path, typer.Argument(help="TOML file, see simulations/conf/development.toml.")
+    ],
     out: Annotated[Path, typer.Option(help="Where the run folders DIR/<defence> are made.")],
     in_process: Annotated[
         bool, typer.Option("--in-process", help="The same apps without Flower's engine and Ray.")

@@ -1,14 +1,28 @@
 """The client: encodes its own photographs, lets the mod protect them, and answers.
 
-Mods, outermost first: `release_once` refuses to share the same photographs again, `protect` is the
-CrafterMod, innermost, so that nothing outside it ever sees a clean feature.
+Mods, outermost first: `release_once` refuses to share the same photographs again, `expect_answer`
+notes what the server must answer to the released features, and `protect` is the CrafterMod,
+innermost, so that nothing outside it ever sees a clean feature.
+
+Whoever starts a run chooses its configuration; a client keeps the last word. What its node's own
+configuration names as `pin-<key>` must be what the run says, or the client refuses:
+`--node-config 'pin-defence="crafter" pin-encoder="<SHA-256>"'`.
 """
 
 from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
-from flwr.app import ConfigRecord, Context, Error, Message
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Context,
+    Error,
+    Message,
+    MetricRecord,
+    RecordDict,
+)
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
@@ -16,18 +30,37 @@ from flwr.common.constant import ErrorCode
 from fl_crafter.defences.base import Protected
 from fl_crafter.errors import InputError
 from fl_crafter.flower.crafter_mod import CrafterMod
-from fl_crafter.flower.payload import VERSION, Payload, PayloadError, write_payload
+from fl_crafter.flower.payload import (
+    FEATURE,
+    FEATURES,
+    VERSION,
+    Payload,
+    PayloadError,
+    decode_array,
+    write_payload,
+)
+from fl_crafter.flower.predictions import AGREES, SCORE, VERDICT, agree, read_predictions
 from fl_crafter.transcript import Purpose
-from simulations import client_data, run_folder
+from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
 from simulations.randomness import derived_random
-from strategies.feature_sharing import REQUEST
+from strategies.requests import CHECK_MESSAGE, INFERENCE_MESSAGE, REQUEST
+from strategies.utility import predict
 
-RELEASED = "released"
+RELEASED, EXPECTED = "released", "expected"
+PIN = "pin-"
 
 
 def _config(context: Context) -> SimulationConfig:
-    return SimulationConfig.from_mapping(context.run_config, source="the run config")
+    config = SimulationConfig.from_mapping(context.run_config, source="the run config")
+    agreed = config.run_config() | {"encoder": client_data.encoder_hash(config.weights)}
+    for key, value in context.node_config.items():
+        pinned = key.removeprefix(PIN)
+        if pinned != key and (pinned not in agreed or agreed[pinned] != value):
+            raise PayloadError(
+                f"This client does not take part: its {key} is not what the run has."
+            )
+    return config
 
 
 def _client(context: Context, config: SimulationConfig) -> int:
@@ -48,6 +81,8 @@ def _request(message: Message, config: SimulationConfig) -> tuple[int, Purpose]:
         raise PayloadError(f"The request must be of version {VERSION}.")
     if type(stated) is not int or not 1 <= stated <= config.rounds:
         raise PayloadError(f"The requested round must be from 1 to {config.rounds}.")
+    if request.get("encoder") != client_data.encoder_hash(config.weights):
+        raise PayloadError("The request is for another encoder than this client's.")
     category = message.metadata.message_type.partition(".")[0]
     agreed = Purpose.TRAIN if category == "train" else Purpose.EVALUATION
     if type(purpose) is not int or purpose != agreed:
@@ -62,7 +97,9 @@ def release_once(message: Message, context: Context, call_next: ClientAppCallabl
     """
     stated = message.content.config_records.get(REQUEST, ConfigRecord()).get("round")
     category = message.metadata.message_type.partition(".")[0]
-    share = f"train-{stated}" if category == "train" else category
+    if message.metadata.message_type == CHECK_MESSAGE:
+        return call_next(message, context)
+    share = category if category == "evaluate" else f"{category}-{stated}"
     released = context.state.config_records.get(RELEASED, ConfigRecord())
     if share in released:
         sentence = "These photographs were shared before; they are not shared again."
@@ -125,7 +162,19 @@ def protect(message: Message, context: Context, call_next: ClientAppCallable) ->
     return _crafter_mod(_config(context))(message, context, call_next)
 
 
-app = ClientApp(mods=[release_once, protect])
+def expect_answer(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Mod: in a deployment, note what the agreed cloud model gives for the released features."""
+    reply = call_next(message, context)
+    if message.metadata.message_type == INFERENCE_MESSAGE and not reply.has_error():
+        config = _config(context)
+        array = reply.content.array_records[FEATURES][FEATURE]
+        feature = decode_array(array, tuple(array.shape), name="feature")
+        score = predict(task.deployed_cloud(config), feature)
+        context.state[EXPECTED] = ArrayRecord({SCORE: Array(score.numpy())})
+    return reply
+
+
+app = ClientApp(mods=[release_once, expect_answer, protect])
 
 
 @app.train("craft")
@@ -140,6 +189,33 @@ def share_evaluation(message: Message, context: Context) -> Message:
     return _share(message, context)
 
 
+@app.query("craft")
+def share_for_inference(message: Message, context: Context) -> Message:
+    """Answer with features of photographs that were not sent before, and no label."""
+    return _share(message, context)
+
+
+@app.query("check")
+def check_predictions(message: Message, context: Context) -> Message:
+    """Say whether the server's predictions are those of the agreed cloud model."""
+    config = _config(context)
+    client = _client(context, config)
+    stated, purpose = _request(message, config)
+    if EXPECTED not in context.state:
+        raise PayloadError("There are predictions for features that were never sent.")
+    record = context.state.array_records.pop(EXPECTED)
+    expected = torch.from_numpy(record[SCORE].numpy())
+    score = read_predictions(message.content, shape=(len(expected), expected.shape[1]))
+    agrees = agree(score, expected)
+    if config.output:
+        path = run_folder.message_file(
+            Path(config.output), run_folder.CHECKS, client=client, round=stated, purpose=purpose
+        )
+        content = {"client": client, "round": stated, "rows": len(score), "agrees": agrees}
+        run_folder.write_json(path, content)
+    return Message(RecordDict({VERDICT: MetricRecord({AGREES: int(agrees)})}), reply_to=message)
+
+
 def _share(message: Message, context: Context) -> Message:
     config = _config(context)
     if config.threads and context.node_config.get("own-process", True):
@@ -149,9 +225,10 @@ def _share(message: Message, context: Context) -> Message:
     index = client_data.share(config, client=client, round=stated, purpose=purpose)
     faces = client_data.faces(config)
     encoder = client_data.model(config.weights).encoder
+    random = derived_random(config.seed, "labels", client, stated, int(purpose))
     payload = Payload(
         feature=client_data.encode(encoder, faces.image[index], device=config.device),
-        labels=faces.attributes[index],
+        labels=task.labels(config, index, random=random),
         client=client,
         round=stated,
         purpose=purpose,

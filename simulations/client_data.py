@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fl_crafter.assets import load_encoder, load_generator
+from fl_crafter.assets import asset_hash, load_encoder, load_generator
 from fl_crafter.defences.base import Defence
-from fl_crafter.defences.configured import DefenceSettings, build_defence
+from fl_crafter.defences.configured import DefenceSettings, build_defence, release_gate
 from fl_crafter.errors import InputError
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
@@ -91,7 +91,8 @@ def share(
 ) -> Int64[Tensor, "count"]:
     """Positions in the dataset of the photographs that a client shares in one message.
 
-    Training photographs are dealt to the rounds, each to one; evaluation photographs go together.
+    Training photographs are dealt to the rounds, each to one; evaluation photographs go together,
+    except in a deployment, where they are dealt as well.
     The order is shuffled, so that a row's position tells nothing.
 
     Raises:
@@ -102,10 +103,11 @@ def share(
     own = [i for i in _partition(config)[client] if everybody.role[i] == role]
     random = derived_random(config.seed, "share", client, int(purpose))
     shuffled = torch.tensor(own, dtype=torch.int64)[torch.randperm(len(own), generator=random)]
-    if purpose == Purpose.TRAIN:
+    if purpose == Purpose.TRAIN or config.scenario == "deployment":
         if len(own) < config.rounds:
+            kind = "training" if purpose == Purpose.TRAIN else "evaluation"
             raise InputError(
-                f"client {client} has {len(own)} training photographs for {config.rounds} rounds; "
+                f"client {client} has {len(own)} {kind} photographs for {config.rounds} rounds; "
                 "take fewer rounds or clients."
             )
         shuffled = shuffled.tensor_split(config.rounds)[round - 1]
@@ -114,6 +116,12 @@ def share(
             f"client {client} has {len(shuffled)} photographs for round {round}; raise the quota."
         )
     return shuffled
+
+
+@lru_cache(maxsize=2)
+def encoder_hash(weights: str) -> str:
+    """SHA-256 of the encoder's file; client and server must mean the same encoder."""
+    return asset_hash("encoder", Path(weights) if weights else None)
 
 
 @torch.no_grad()
@@ -157,14 +165,26 @@ def defence(config: SimulationConfig) -> Defence:
         public = _public_feature(
             DatasetChoice.of(config), config.generated_images, config.weights, config.device
         )
+    folder = Path(config.weights) if config.weights else None
+    encoder, public = network.encoder.to(config.device), public.to(config.device)
     try:
-        return build_defence(
+        chosen = build_defence(
             config.defence,
-            encoder=network.encoder.to(config.device),
+            encoder=encoder,
             cloud=network.cloud.to(config.device),
-            public_feature=public.to(config.device),
+            public_feature=public,
             settings=DefenceSettings.from_config(dataclasses.asdict(config)),
-            weights=Path(config.weights) if config.weights else None,
+            weights=folder,
+        )
+        if not config.release_false_match or config.defence == "none":
+            return chosen
+        return release_gate(
+            chosen,
+            encoder=encoder,
+            public_feature=public,
+            false_match=config.release_false_match,
+            random=derived_random(config.seed, "gate"),
+            weights=folder,
         )
     except ValueError as error:  # a setting that the data at hand do not allow
         raise InputError(f"defence {config.defence}: {error}.") from error

@@ -24,6 +24,8 @@ class SimulationConfig:
     """All choices of a run. In TOML the names are written with hyphens: `cloud-batch-size = 32`.
 
     Attributes:
+        scenario: `development` trains the cloud model on shared features; `deployment` answers them
+            with the predictions of a cloud model trained beforehand.
         dataset: name of the faces, see `fl_crafter.faces.open_faces`.
         data_root: absolute path of the dataset's folder; empty for faces that come in a package.
         image_size: side of the images in pixels; the shipped weights want 64.
@@ -31,6 +33,9 @@ class SimulationConfig:
         photos_per_person: photographs of each private person to take, at most; 0 takes all.
         public_images: public photographs to take, at most; 0 takes all. They are a defence's prior.
         generated_images: faces drawn from the shipped generator that a defence knows beside them.
+        attributes: names of those that the clients share labels of, with commas between; empty
+            takes all.
+        label_epsilon: of the randomised response, per label; 0 shares the labels as they are.
         seed: of splits, shares, shuffling, defence and training. One seed, one result.
         clients: number of clients, among whom the private people are divided.
         rounds: of the federation; each brings new photographs, shared once only.
@@ -46,8 +51,11 @@ class SimulationConfig:
         deviation: of the noise, in units of the features' spread over public faces.
         neighbours: public features that the substitution averages.
         components: principal components of public features that the projection keeps.
+        release_false_match: share of pairs of different public people that a client's release gate
+            takes for one person; 0 leaves the gate out, and so does the defence `none`.
         wire_dtype: type of the features in a message.
         quota: rows that one message may hold.
+        client_quota: rows that one client may send for training, in all rounds together.
         value_limit: largest absolute value in a feature that the server takes.
         norm_limit: largest root mean square of a feature that the server takes.
         timeout: seconds that the server waits for the replies of one request.
@@ -64,6 +72,7 @@ class SimulationConfig:
         output: absolute path of the run folder; empty stores nothing.
     """
 
+    scenario: str = _setting("development", choices=("development", "deployment"))
     dataset: str = "orl"
     data_root: str = ""
     image_size: int = _setting(64, low=16, high=1024)
@@ -71,6 +80,8 @@ class SimulationConfig:
     photos_per_person: int = _setting(0, low=0)
     public_images: int = _setting(2000, low=0)
     generated_images: int = _setting(1000, low=0)
+    attributes: str = ""
+    label_epsilon: float = _setting(0.0, low=0.0)
     seed: int = _setting(0, low=0, high=2**31 - 1)
     clients: int = _setting(2, low=1, high=10_000)
     rounds: int = _setting(5, low=1, high=10_000)
@@ -85,8 +96,10 @@ class SimulationConfig:
     deviation: float = _setting(1.0, low=0.0)
     neighbours: int = _setting(1, low=1)
     components: int = _setting(64, low=1)
+    release_false_match: float = _setting(0.0, low=0.0, high=0.5)
     wire_dtype: str = _setting("float16", choices=("float16", "float32"))
     quota: int = _setting(512, low=1)
+    client_quota: int = _setting(100_000, low=1)
     value_limit: float = _setting(1000.0, above=0.0)
     norm_limit: float = _setting(100.0, above=0.0)
     timeout: float = _setting(600.0, above=0.0, high=1e6)

@@ -55,13 +55,16 @@ class InProcessGrid(Grid):
         client_app: called for every message.
         clients: number of clients.
         run_config: what the clients find in their context.
+
+    Attributes:
+        contexts: each node's context, which lasts as long as the grid.
     """
 
     def __init__(
         self, client_app: ClientApp, *, clients: int, run_config: dict[str, Value] | None = None
     ) -> None:
         self._client_app = client_app
-        self._contexts = {
+        self.contexts = {
             1000 + client: Context(
                 run_id=RUN_ID,
                 node_id=1000 + client,
@@ -80,7 +83,7 @@ class InProcessGrid(Grid):
 
     def get_node_ids(self) -> Iterable[int]:
         """One node per client."""
-        return list(self._contexts)
+        return list(self.contexts)
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -123,7 +126,7 @@ class InProcessGrid(Grid):
 
     def _answer(self, message: Message) -> Message:
         try:
-            return self._client_app(message, self._contexts[message.metadata.dst_node_id])
+            return self._client_app(message, self.contexts[message.metadata.dst_node_id])
         except Exception as error:
             _log.exception("a ClientApp raised an exception")
             reason = f"{type(error)}:<'{error}'>"

@@ -6,6 +6,7 @@
     server.json              rounds, utility per attribute                   (server)
     truth/*.json             which photograph each row of a message shows    (client, for itself)
     crafting/*.json          what the defence reported for a message         (client, for itself)
+    checks/*.json            a deployment's predictions: the agreed model's?  (client, for itself)
     failures/*.json          what went wrong, if anything did                (whom it happened to)
     config.json              the configuration, versions, seconds            (launcher)
     flower.log               all that Flower and Ray said                    (launcher)
@@ -29,7 +30,7 @@ TRANSCRIPT, CLOUD, PREDICTIONS = (
     "predictions.safetensors",
 )
 SERVER, CONFIG = "server.json", "config.json"
-TRUTH, CRAFTING, FAILURES = "truth", "crafting", "failures"
+TRUTH, CRAFTING, CHECKS, FAILURES = "truth", "crafting", "checks", "failures"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

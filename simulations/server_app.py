@@ -12,11 +12,12 @@ from fl_crafter.flower.tap import TapGrid
 from fl_crafter.models.split import feature_shape
 from fl_crafter.training.loop import write_safetensors
 from fl_crafter.transcript import Purpose, concatenate
-from simulations import client_data, run_folder
+from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
+from simulations.inference_server import infer
 from simulations.progress import report
 from simulations.randomness import derived_random
-from strategies.cloud_training import CloudTraining, with_head
+from strategies.cloud_training import with_head
 from strategies.feature_sharing import FeatureSharing, RoundRecord
 from strategies.utility import predict
 
@@ -37,7 +38,7 @@ def main(grid: Grid, context: Context) -> None:
         raise
 
 
-def serve(grid: Grid, config: SimulationConfig) -> FeatureSharing:
+def serve(grid: Grid, config: SimulationConfig) -> None:
     """The server's side of a whole run.
 
     Raises:
@@ -46,12 +47,7 @@ def serve(grid: Grid, config: SimulationConfig) -> FeatureSharing:
     """
     began = time.monotonic()
     _await_clients(grid, config.clients)
-    # what the attributes are called is part of the task, not of anybody's data
-    names = client_data.faces(config).attribute_names
-    if not names:
-        raise InputError(
-            f"the dataset {config.dataset} has no attributes, and so no task; take another one."
-        )
+    names = task.task(config).names  # part of the task, not of anybody's data
     model = client_data.model(config.weights)
     terms = PayloadTerms(
         feature_shape=feature_shape(model.encoder, config.image_size),
@@ -62,26 +58,25 @@ def serve(grid: Grid, config: SimulationConfig) -> FeatureSharing:
         norm_limit=config.norm_limit,
     )
     tap = TapGrid(grid, terms=terms)
+    request = {"encoder": client_data.encoder_hash(config.weights)}
+    if config.scenario == "deployment":
+        infer(tap, config, terms=terms, names=names, request=request, began=began)
+        return
     random = derived_random(config.seed, "server")
     cloud = with_head(model.cloud, attributes=len(names), random=random).to(config.device)
     strategy = FeatureSharing(
         cloud,
         terms=terms,
         attribute_names=names,
-        training=CloudTraining(
-            epochs=config.cloud_epochs,
-            batch_size=config.cloud_batch_size,
-            learning_rate=config.cloud_learning_rate,
-            head_learning_rate=config.cloud_head_rate,
-            weight_decay=config.cloud_weight_decay,
-        ),
+        training=task.cloud_training(config),
         random=random,
+        client_quota=config.client_quota,
+        request=request,
         on_round=lambda record: _report_round(record, config.rounds),
     )
     strategy.start(tap, num_rounds=config.rounds, timeout=config.timeout)
     if config.output:
         _store(Path(config.output), strategy, tap, seconds=time.monotonic() - began)
-    return strategy
 
 
 def _await_clients(grid: Grid, clients: int) -> None:

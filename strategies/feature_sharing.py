@@ -2,30 +2,24 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from torch import Tensor, nn
 
-from fl_crafter.flower.payload import VERSION, Payload, PayloadError, PayloadTerms, read_payload
+from fl_crafter.flower.payload import Payload, PayloadTerms
 from fl_crafter.transcript import Purpose
 from strategies.cloud_training import CloudTraining, train_cloud
+from strategies.intake import Intake
+from strategies.requests import EVALUATION_MESSAGE, TRAIN_MESSAGE, NoValidReplies, requests
 from strategies.utility import AttributeUtility, attribute_utility, predict
 
-TRAIN_MESSAGE = "train.craft"
-EVALUATION_MESSAGE = "evaluate.craft"
-REQUEST = "request"
-
 _log = logging.getLogger("fl_crafter")
-
-
-class NoValidReplies(RuntimeError):
-    """A round brought nothing that the server may use."""
 
 
 @dataclass
@@ -62,8 +56,8 @@ class FeatureSharing(Strategy):
     a purpose, replies carry features and labels, and the cloud model stays with the server.
     Evaluation features are asked for once and never trained on.
 
-    A reply with an error is skipped; a reply that breaks the terms is refused as a whole and its
-    reason logged, without content. A client number belongs to the node that used it first.
+    A reply with an error is skipped; a reply that `Intake` does not admit is refused as a whole and
+    its reason logged, without content.
 
     Args:
         cloud: features -> one logit per attribute; trained in place.
@@ -71,6 +65,8 @@ class FeatureSharing(Strategy):
         attribute_names: in the order of the labels.
         training: see `CloudTraining`.
         random: draws the order of training.
+        client_quota: rows that one client may send for training, in all rounds together.
+        request: what every request states beside its round and purpose.
         on_round: is called with each finished round's record.
     """
 
@@ -82,6 +78,8 @@ class FeatureSharing(Strategy):
         attribute_names: tuple[str, ...],
         training: CloudTraining,
         random: torch.Generator,
+        client_quota: int = 100_000,
+        request: Mapping[str, str] | None = None,
         on_round: Callable[[RoundRecord], None] | None = None,
     ) -> None:
         if len(attribute_names) != terms.attributes:
@@ -91,11 +89,11 @@ class FeatureSharing(Strategy):
         self.attribute_names = attribute_names
         self.training = training
         self.random = random
+        self.request = dict(request or {})
         self.on_round = on_round
         self.rounds: list[RoundRecord] = []
         self._received: dict[Purpose, list[Payload]] = {purpose: [] for purpose in Purpose}
-        self._client_of: dict[int, int] = {}
-        self._node_of: dict[int, int] = {}
+        self._intake = Intake(terms, client_quota=client_quota)
         self._began = 0.0
 
     def summary(self) -> None:
@@ -144,7 +142,7 @@ class FeatureSharing(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Train the cloud model on all features received so far, this round's included."""
         record = self.rounds[-1]
-        new = self._receive(replies, Purpose.TRAIN, server_round)
+        new = self._receive(replies, Purpose.TRAIN)
         record.replies, record.rows = len(new), sum(len(part.feature) for part in new)
         if not new:
             raise NoValidReplies(self._complaint("training"))
@@ -166,7 +164,7 @@ class FeatureSharing(Strategy):
     ) -> Iterable[Message]:
         """Ask for evaluation features whoever has not sent any yet."""
         sent = {part.client for part in self._received[Purpose.EVALUATION]}
-        done = {self._node_of[client] for client in sent}
+        done = {node for client in sent if (node := self._intake.node_of(client)) is not None}
         return self._requests(
             EVALUATION_MESSAGE, Purpose.EVALUATION, server_round, config, grid, without=done
         )
@@ -176,7 +174,7 @@ class FeatureSharing(Strategy):
     ) -> MetricRecord | None:
         """Judge the cloud model on all evaluation features at hand."""
         record = self.rounds[-1]
-        new = self._receive(replies, Purpose.EVALUATION, server_round)
+        new = self._receive(replies, Purpose.EVALUATION)
         record.evaluation_replies = len(new)
         if not self._received[Purpose.EVALUATION]:
             raise NoValidReplies(self._complaint("evaluation"))
@@ -204,51 +202,18 @@ class FeatureSharing(Strategy):
         *,
         without: Iterable[int] = (),
     ) -> list[Message]:
-        request = {"version": VERSION, "round": server_round, "purpose": int(purpose)}
-        nodes = sorted(set(grid.get_node_ids()) - set(without))
-        return [
-            Message(
-                RecordDict({REQUEST: ConfigRecord({**config, **request})}),
-                node,
-                kind,
-                group_id=str(server_round),
-            )
-            for node in nodes
-        ]
+        nodes = set(grid.get_node_ids()) - set(without)
+        asked = self._intake.ask(nodes, round=server_round, purpose=purpose)
+        return requests(asked, kind, purpose, server_round, {**config, **self.request})
 
-    def _receive(
-        self, replies: Iterable[Message], purpose: Purpose, server_round: int
-    ) -> list[Payload]:
+    def _receive(self, replies: Iterable[Message], purpose: Purpose) -> list[Payload]:
         """Check the replies and keep the valid ones."""
-        new: list[Payload] = []
-        for reply in replies:
-            node = reply.metadata.src_node_id
-            try:
-                if reply.has_error():
-                    raise PayloadError(reply.error.reason or "The client failed.")
-                payload = read_payload(
-                    reply.content, self.terms, round=server_round, purpose=purpose
-                )
-                self._bind(node, payload.client)
-                if any(part.client == payload.client for part in new):
-                    raise PayloadError("The client has replied already.")
-            except PayloadError as refusal:
-                # a Ray worker's error carries its whole traceback: the last line says what happened
-                reason = str(refusal).strip().splitlines()[-1][:300]
-                self.rounds[-1].refused.append(reason)
-                _log.warning("round %d: a reply was refused: %s", server_round, reason)
-                continue
-            new.append(payload)
         # replies arrive in any order, and the order of rows decides how training goes
-        new.sort(key=lambda payload: payload.client)
+        new = sorted(self._intake.admit(replies), key=lambda payload: payload.client)
+        self.rounds[-1].refused += self._intake.refused
+        self._intake.refused = []
         self._received[purpose] += new
         return new
-
-    def _bind(self, node: int, client: int) -> None:
-        """Tie a client number to the node that uses it first, so that nobody speaks for another."""
-        if self._client_of.get(node, client) != client or self._node_of.get(client, node) != node:
-            raise PayloadError("The client number belongs to another node.")
-        self._client_of[node], self._node_of[client] = client, node
 
     def _stacked(self, purpose: Purpose) -> tuple[Tensor, Tensor]:
         parts = self._received[purpose]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -20,8 +21,10 @@ from fl_crafter.defences.crafter.simulated import (
     WhiteBoxLatent,
 )
 from fl_crafter.defences.crafter.utility import TaskUtility
+from fl_crafter.defences.gate import ReleaseGate
 from fl_crafter.defences.noise import Noise
 from fl_crafter.defences.projection import Projection
+from fl_crafter.defences.recognition import EigenRecogniser, limit_for
 from fl_crafter.defences.substitution import Substitution, TransportSubstitution
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.errors import InputError
@@ -140,6 +143,43 @@ def _crafter(cloud: nn.Module, public_feature: Tensor, settings: DefenceSettings
     count = min(settings.start_neighbours, len(public_feature))
     start = Substitution(public_feature, neighbours=count, embedding=utility)
     return Crafter(utility=utility, start=start, settings=settings.crafter)
+
+
+def release_gate(
+    defence: Defence,
+    *,
+    encoder: nn.Module,
+    public_feature: Float[Tensor, "count channels rows columns"],
+    false_match: float,
+    random: torch.Generator,
+    weights: Path | None = None,
+) -> ReleaseGate:
+    """The defence behind a gate: the simulated decoder looks, and public people set the limit.
+
+    Args:
+        defence: whose releases are looked at.
+        encoder: the encoder that made the features.
+        public_feature: features of public faces; half of them fit the recogniser, half the limit.
+        false_match: share of pairs of different people that the gate takes for one person.
+        random: divides the public features.
+        weights: folder of the decoder's weights; the shipped ones by default.
+
+    Raises:
+        InputError: there are too few public features.
+    """
+    if len(public_feature) < 64:
+        raise InputError(
+            f"A release gate needs 64 public features, not {len(public_feature)}; raise "
+            "generated-images, or set release-false-match to 0."
+        )
+    decoder = load_decoder("decoder", weights).to(public_feature.device)
+    with torch.no_grad():
+        seen = torch.cat([decoder(part) for part in public_feature.split(64)])
+    order = torch.randperm(len(seen), generator=random).to(seen.device)
+    fitted, held_out = seen[order].tensor_split(2)
+    recogniser = EigenRecogniser(encoder, fitted)
+    limit = limit_for(recogniser, held_out, false_match=false_match)
+    return ReleaseGate(defence, eavesdropper=decoder, embed=recogniser, limit=limit)
 
 
 def eavesdroppers(

@@ -8,6 +8,7 @@ from fl_crafter.flower.payload import (
     read_payload,
     write_payload,
 )
+from fl_crafter.flower.predictions import Predictions, agree, read_predictions, write_predictions
 from fl_crafter.flower.tap import TapGrid
 
 __all__ = [
@@ -15,9 +16,13 @@ __all__ = [
     "Payload",
     "PayloadError",
     "PayloadTerms",
+    "Predictions",
     "RefusedRelease",
     "TapGrid",
+    "agree",
     "protect_array",
     "read_payload",
+    "read_predictions",
     "write_payload",
+    "write_predictions",
 ]

@@ -13,6 +13,7 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
 
 from fl_crafter.defences.base import Defence, Protected, Status
+from fl_crafter.defences.undefended import Undefended
 from fl_crafter.errors import InputError
 from fl_crafter.flower.payload import PayloadError, decode_array
 
@@ -52,7 +53,7 @@ def protect_array(
 
     Raises:
         RefusedRelease: clean or protected features are not finite, not of the agreed form, the
-            defence diverged, or a release gate still sees a person.
+            defence diverged or left a feature as it was, or a release gate still sees a person.
     """
     if len(array.shape) != 4:
         raise RefusedRelease("The features must have four dimensions; nothing was sent.")
@@ -73,6 +74,9 @@ def protect_array(
         )
     if protected.feature.shape != clean.shape:
         raise RefusedRelease(f"The defence {defence.name} changed the shape; nothing was sent.")
+    unchanged = (protected.feature.detach().cpu() == clean).flatten(1).all(1)
+    if unchanged.any() and not isinstance(defence, Undefended):
+        raise RefusedRelease(f"The defence {defence.name} changed nothing; nothing was sent.")
     wire = torch.float16 if array.dtype == "float16" else torch.float32
     feature = protected.feature.detach().cpu().to(wire)
     if not torch.isfinite(feature).all():

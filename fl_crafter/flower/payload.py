@@ -47,6 +47,7 @@ class PayloadTerms:
         quota: rows that one message may hold at most.
         value_limit: largest absolute value in a feature.
         norm_limit: largest root mean square of one feature.
+        norm_floor: smallest root mean square of one feature; no face gives an empty one.
     """
 
     feature_shape: tuple[int, int, int]
@@ -55,6 +56,7 @@ class PayloadTerms:
     quota: int = 512
     value_limit: float = 1000.0
     norm_limit: float = 100.0
+    norm_floor: float = 1e-4
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,10 @@ def _check_values(feature: Tensor, labels: Tensor, terms: PayloadTerms) -> None:
         raise PayloadError("The feature holds values that are not finite.")
     if feature.abs().amax() > terms.value_limit:
         raise PayloadError(f"A feature value is beyond +-{terms.value_limit:g}.")
-    if feature.square().mean(dim=(1, 2, 3)).sqrt().amax() > terms.norm_limit:
+    norm = feature.square().mean(dim=(1, 2, 3)).sqrt()
+    if norm.amax() > terms.norm_limit:
         raise PayloadError(f"A feature's root mean square is beyond {terms.norm_limit:g}.")
+    if norm.amin() < terms.norm_floor:
+        raise PayloadError(f"A feature's root mean square is below {terms.norm_floor:g}.")
     if not (torch.isnan(labels) | (labels == 0) | (labels == 1)).all():
         raise PayloadError("A label is neither 0 nor 1, nor nan for one that is not shared.")

@@ -9,7 +9,8 @@ from fl_crafter.errors import InputError
 from simulations.config import SimulationConfig
 from simulations.flower_run import to_toml
 
-DEVELOPMENT = Path(simulations.__file__).with_name("development.toml")
+SCENARIOS = Path(simulations.__file__).with_name("conf")
+DEVELOPMENT, DEPLOYMENT = SCENARIOS / "development.toml", SCENARIOS / "deployment.toml"
 
 
 def test_a_configuration_survives_toml_and_flower() -> None:
@@ -67,13 +68,21 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_documented_example_names_every_key() -> None:
-    assert SimulationConfig.from_toml(DEVELOPMENT).clients == 4
+    assert SimulationConfig.from_toml(DEVELOPMENT).clients == 2
     written = tomllib.loads(DEVELOPMENT.read_text(encoding="utf-8"))
     assert set(written) == set(SimulationConfig().run_config())
 
 
+def test_both_scenarios_have_a_file_that_flwr_can_run_alone() -> None:
+    for path in (DEVELOPMENT, DEPLOYMENT):
+        config = SimulationConfig.from_toml(path)
+        assert config.scenario == path.stem
+        assert config.clients == SimulationConfig().clients  # as many as Flower starts by itself
+        assert config.defence != "none" and config.release_false_match > 0
+
+
 def test_flwr_run_in_the_repository_starts_from_the_same_defaults() -> None:
-    path = DEVELOPMENT.parent.parent / "pyproject.toml"
+    path = Path(simulations.__file__).parents[1] / "pyproject.toml"
     if not path.is_file():
         pytest.skip("the package is installed; pyproject.toml stays in the repository")
     app = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]["flwr"]["app"]

@@ -1,0 +1,100 @@
+"""The task: which attributes are asked for, what of them leaves a client, and who predicts them."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from fl_crafter.defences.labels import randomised_response
+from fl_crafter.errors import InputError
+from fl_crafter.faces.record import Role
+from fl_crafter.models.split import freeze
+from simulations.client_data import encode, faces, model
+from simulations.config import SimulationConfig
+from simulations.randomness import derived_random
+from strategies.cloud_training import CloudTraining, head, train_cloud, with_head
+
+
+@dataclass(frozen=True)
+class Task:
+    """The attributes that the server asks for.
+
+    Attributes:
+        names: in the order of the labels.
+        columns: their places among the dataset's attributes.
+    """
+
+    names: tuple[str, ...]
+    columns: list[int]
+
+
+def task(config: SimulationConfig) -> Task:
+    """What the run's clients share labels of; no other label leaves a client.
+
+    Raises:
+        InputError: the dataset has no attributes, or not these.
+    """
+    known = faces(config).attribute_names
+    if not known:
+        raise InputError(
+            f"the dataset {config.dataset} has no attributes, and so no task; take another one."
+        )
+    asked = [name.strip() for name in config.attributes.split(",") if name.strip()] or known
+    strange = [name for name in asked if name not in known]
+    if strange or len(set(asked)) != len(asked):
+        raise InputError(
+            f"attributes must be different names out of {', '.join(known)}, "
+            f"not {config.attributes!r}."
+        )
+    return Task(tuple(asked), [known.index(name) for name in asked])
+
+
+def labels(
+    config: SimulationConfig, index: Int64[Tensor, "count"], *, random: torch.Generator
+) -> Float[Tensor, "count attributes"]:
+    """Labels that leave the client: the asked ones, randomised; in a deployment none."""
+    asked = faces(config).attributes[index][:, task(config).columns]
+    if config.scenario == "deployment":
+        return torch.full_like(asked, float("nan"))
+    if not config.label_epsilon:
+        return asked
+    return randomised_response(asked, epsilon=config.label_epsilon, random=random)
+
+
+@lru_cache(maxsize=1)
+def deployed_cloud(config: SimulationConfig) -> nn.Module:
+    """The cloud model of a deployment, trained beforehand on clean features of public people.
+
+    Client and server make the same one, so that a client can tell whether it was used. Where the
+    shipped model already has the task's attributes it is taken as it is.
+    """
+    asked = task(config)
+    random = derived_random(config.seed, "deployed")
+    network = model(config.weights)
+    cloud = with_head(network.cloud, attributes=len(asked.names), random=random)
+    everything = asked.names == faces(config).attribute_names
+    if not everything or head(network.cloud)[1].out_features != len(asked.names):
+        public = faces(config).with_role(Role.PUBLIC)
+        if not len(public):
+            raise InputError(f"{config.dataset} has no public photographs to train a task on.")
+        train_cloud(
+            cloud.to(config.device),
+            encode(network.encoder, public.image, device=config.device),
+            public.attributes[:, asked.columns],
+            settings=cloud_training(config),
+            random=random,
+        )
+    return freeze(cloud)
+
+
+def cloud_training(config: SimulationConfig) -> CloudTraining:
+    """How the cloud model is trained in this run."""
+    return CloudTraining(
+        epochs=config.cloud_epochs,
+        batch_size=config.cloud_batch_size,
+        learning_rate=config.cloud_learning_rate,
+        head_learning_rate=config.cloud_head_rate,
+        weight_decay=config.cloud_weight_decay,
+    )
