@@ -19,11 +19,13 @@ class Hypergradient:
         stationarity_residual: norm of the inner gradient of each sample. At a latent that is not
             stationary the result is not a gradient of anything.
         solve_residual: relative residual of the linear system of each sample.
+        solution: of that system; a start for the next one, a crafting step later.
     """
 
     gradient: Float[Tensor, "batch *shape"]
     stationarity_residual: Float[Tensor, "batch"]
     solve_residual: Float[Tensor, "batch"]
+    solution: Float[Tensor, "batch latent_size"]
 
 
 def hypergradient(
@@ -32,6 +34,7 @@ def hypergradient(
     outer_gradient: Float[Tensor, "batch latent_size"],
     *,
     solver: LinearSolver,
+    start: Float[Tensor, "batch latent_size"] | None = None,
 ) -> Hypergradient:
     """Implicit gradient of an outer loss `l(z*(F))` with respect to the feature `F`.
 
@@ -46,11 +49,12 @@ def hypergradient(
         feature: the features whose inversions they are.
         outer_gradient: `dl/dz` at the inverted latents.
         solver: solves the Gauss-Newton system.
+        start: the solution of a system not far from this one.
     """
-    solution = solver.solve(linearisation.gauss_newton, outer_gradient)
+    solution = solver.solve(linearisation.gauss_newton, outer_gradient, start=start)
     gradient = linearisation.jvp(solution.value) / linearisation.size
     stationarity = linearisation.gradient(feature).norm(dim=1)
-    return Hypergradient(gradient, stationarity.detach(), solution.residual)
+    return Hypergradient(gradient, stationarity.detach(), solution.residual, solution.value)
 
 
 def cosine(first: Tensor, second: Tensor) -> Float[Tensor, "batch"]:

@@ -1,6 +1,7 @@
 """Inverters: solve the eavesdropper's inner problem from a start."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fl_crafter.inversion.linear_solvers import ConjugateGradient
-from fl_crafter.inversion.problem import InversionProblem
+from fl_crafter.inversion.problem import InversionProblem, Linearisation
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,14 @@ class Inversion:
         objective: inner objective of each sample.
         stationarity_residual: norm of the inner gradient of each sample.
         curve: mean objective after each step, the start first.
+        linearisation: at `latent`, where the inverter has it at hand: the hypergradient needs it.
     """
 
     latent: Float[Tensor, "batch latent_size"]
     objective: Float[Tensor, "batch"]
     stationarity_residual: Float[Tensor, "batch"]
     curve: list[float]
+    linearisation: Linearisation | None = None
 
 
 class Inverter(ABC):
@@ -91,7 +94,7 @@ class LevenbergMarquardt(Inverter):
             curve.append(float(objective.mean()))
             at = trial_at if bool(better.all()) else problem.linearise(latent)
             gradient = at.gradient(feature)
-        return Inversion(latent, objective.detach(), gradient.norm(dim=1), curve)
+        return Inversion(latent, objective.detach(), gradient.norm(dim=1), curve, at)
 
 
 def _curvature(product: Tensor, vector: Tensor) -> Tensor:
@@ -101,22 +104,18 @@ def _curvature(product: Tensor, vector: Tensor) -> Tensor:
     return quotient.clamp_min(tiny)
 
 
-@dataclass(frozen=True)
-class Momentum(Inverter):
-    """Gradient descent with momentum, as published: 600 steps, or 80 after an amortised start.
-
-    The published rate belongs to a sum over the feature's elements; `rate` is therefore applied to
-    the gradient times the feature's size.
+class FirstOrder(Inverter):
+    """Descends along the gradient alone, and keeps the best latent of each sample, not the last.
 
     Attributes:
         steps: number of steps.
-        rate: step length.
-        momentum: share of the last move that is kept.
     """
 
-    steps: int = 600
-    rate: float = 5e-3
-    momentum: float = 0.9
+    steps: int
+
+    @abstractmethod
+    def mover(self) -> Callable[[Tensor], Tensor]:
+        """A function from one gradient after another to the move that it asks for."""
 
     def invert(
         self,
@@ -125,10 +124,10 @@ class Momentum(Inverter):
         *,
         start: Float[Tensor, "batch latent_size"],
     ) -> Inversion:
-        """See `Inverter`; keeps the best latent of each sample, not the last."""
-        latent, velocity = start.detach(), torch.zeros_like(start)
-        best, best_objective, best_norm = latent, torch.full((len(start),), torch.inf), latent[:, 0]
-        best_objective = best_objective.to(start)
+        """See `Inverter`."""
+        move = self.mover()
+        latent = best = start.detach()
+        best_objective = best_norm = torch.full_like(latent[:, 0], torch.inf)
         curve = []
         for index in range(self.steps + 1):
             at = problem.linearise(latent)
@@ -140,6 +139,63 @@ class Momentum(Inverter):
             best_objective = torch.where(better, objective, best_objective)
             curve.append(float(objective.mean()))
             if index < self.steps:
-                velocity = self.momentum * velocity - self.rate * at.size * gradient
-                latent = latent + velocity
+                latent = latent + move(at.size * gradient)
         return Inversion(best, best_objective, best_norm, curve)
+
+
+@dataclass(frozen=True)
+class Momentum(FirstOrder):
+    """Gradient descent with momentum, as published: 600 steps, or 80 after an amortised start.
+
+    Attributes:
+        steps: number of steps.
+        rate: step length for the gradient of a sum over the feature's elements, as published.
+        momentum: share of the last move that is kept.
+    """
+
+    steps: int = 600
+    rate: float = 5e-3
+    momentum: float = 0.9
+
+    def mover(self) -> Callable[[Tensor], Tensor]:
+        """See `FirstOrder`."""
+        velocity: Tensor | float = 0.0
+
+        def move(gradient: Tensor) -> Tensor:
+            nonlocal velocity
+            velocity = self.momentum * velocity - self.rate * gradient
+            return velocity
+
+        return move
+
+
+@dataclass(frozen=True)
+class Adam(FirstOrder):
+    """Adam; its moments are elementwise, so the samples stay apart.
+
+    Attributes:
+        steps: number of steps.
+        rate: its learning rate.
+        betas: of its two moments.
+    """
+
+    steps: int = 600
+    rate: float = 2e-2
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def mover(self) -> Callable[[Tensor], Tensor]:
+        """See `FirstOrder`."""
+        first, second = self.betas
+        mean: Tensor | float = 0.0
+        square: Tensor | float = 0.0
+        count = 0
+
+        def move(gradient: Tensor) -> Tensor:
+            nonlocal mean, square, count
+            count += 1
+            mean = first * mean + (1 - first) * gradient
+            square = second * square + (1 - second) * gradient.square()
+            unbiased = (square / (1 - second**count)).sqrt()
+            return -self.rate * mean / (1 - first**count) / (unbiased + 1e-8)
+
+        return move

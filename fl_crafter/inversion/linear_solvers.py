@@ -28,8 +28,21 @@ class LinearSolver(ABC):
     """Solves `A x = b` for a batch of operators given by their products."""
 
     @abstractmethod
-    def solve(self, operator: Operator, right: Float[Tensor, "batch size"]) -> LinearSolution:
-        """Solve for each sample; the samples never see each other."""
+    def solve(
+        self,
+        operator: Operator,
+        right: Float[Tensor, "batch size"],
+        *,
+        start: Float[Tensor, "batch size"] | None = None,
+    ) -> LinearSolution:
+        """Solve for each sample; the samples never see each other.
+
+        Args:
+            operator: products with `A`, `[batch, size]` -> `[batch, size]`.
+            right: `b`.
+            start: a guess of `x`, such as the solution of a system not far from this one; 0 by
+                default.
+        """
 
 
 def _relative(residual: Tensor, right: Tensor) -> Tensor:
@@ -49,13 +62,15 @@ class ConjugateGradient(LinearSolver):
     iterations: int = 6
     tolerance: float = 1e-6
 
-    def solve(self, operator: Operator, right: Float[Tensor, "batch size"]) -> LinearSolution:
-        """See `LinearSolver`; memory is four vectors."""
-        value = torch.zeros_like(right)
-        residual = right.clone()
-        direction = right.clone()
+    def solve(
+        self, operator: Operator, right: Tensor, *, start: Tensor | None = None
+    ) -> LinearSolution:
+        """See `LinearSolver`; memory is four vectors. A start costs one product."""
+        value = torch.zeros_like(right) if start is None else start
+        residual = right.clone() if start is None else right - operator(start)
+        direction = residual.clone()
         energy = residual.square().sum(1)
-        target = energy * self.tolerance**2
+        target = right.square().sum(1) * self.tolerance**2
         for _ in range(self.iterations):
             active = energy > target
             if not bool(active.any()):
@@ -89,10 +104,12 @@ class Neumann(LinearSolver):
     terms: int = 120
     step: float = 1e-3
 
-    def solve(self, operator: Operator, right: Float[Tensor, "batch size"]) -> LinearSolution:
+    def solve(
+        self, operator: Operator, right: Tensor, *, start: Tensor | None = None
+    ) -> LinearSolution:
         """See `LinearSolver`; memory is three vectors."""
-        value = torch.zeros_like(right)
-        rest = right.clone()
+        value = torch.zeros_like(right) if start is None else start
+        rest = right.clone() if start is None else right - operator(start)
         for _ in range(self.terms):
             value = value + self.step * rest
             rest = rest - self.step * operator(rest)
@@ -104,8 +121,10 @@ class Neumann(LinearSolver):
 class Dense(LinearSolver):
     """Builds each sample's matrix column by column and factorises it: exact, for small systems."""
 
-    def solve(self, operator: Operator, right: Float[Tensor, "batch size"]) -> LinearSolution:
-        """See `LinearSolver`; costs `size` products."""
+    def solve(
+        self, operator: Operator, right: Tensor, *, start: Tensor | None = None
+    ) -> LinearSolution:
+        """See `LinearSolver`; costs `size` products, and a start saves none."""
         batch, size = right.shape
         basis = torch.eye(size, dtype=right.dtype, device=right.device)
         columns = [operator(row.expand(batch, size).contiguous()) for row in basis]

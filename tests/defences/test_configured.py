@@ -16,7 +16,7 @@ from fl_crafter.errors import InputError
 from tests.world import LATENT, SHAPE, World, seeded
 
 CRITIC = CriticSettings(widths=(4, 8), warm_up=1, steps=1, batch_size=4)
-CRAFTER = CrafterSettings(utility_weight=7.0, steps=1, prior_images=8, critic=CRITIC)
+CRAFTER = CrafterSettings(utility_weight=7.0, steps=1, prior_images=8, distance=CRITIC)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.defences.contract import DefenceContract
 from tests.world import World, pictures, seeded
 
 CRITIC = CriticSettings(widths=(4, 8), warm_up=3, steps=1, batch_size=8)
-QUICK = CrafterSettings(steps=3, prior_images=16, critic=CRITIC)
+QUICK = CrafterSettings(steps=3, prior_images=16, distance=CRITIC)
 
 
 def latent(world: World) -> WhiteBoxLatent:
@@ -152,7 +152,7 @@ def trade_off() -> dict[float, tuple[float, float]]:
     found = {}
     for weight in (10.0, 100.0, 1e9):
         settings = CrafterSettings(
-            utility_weight=weight, steps=60, rate=0.05, prior_images=64, critic=critic
+            utility_weight=weight, steps=60, rate=0.05, prior_images=64, distance=critic
         )
         crafted = (
             Crafter([Plain(public)], settings=settings).protect(feature, random=seeded()).feature

@@ -13,7 +13,7 @@ from tests.defences.contract import DefenceContract
 from tests.world import World, seeded
 
 CRITIC = CriticSettings(widths=(4, 8), warm_up=3, steps=1, batch_size=8)
-QUICK = CrafterSettings(steps=3, prior_images=16, critic=CRITIC)
+QUICK = CrafterSettings(steps=3, prior_images=16, distance=CRITIC)
 
 
 def crafter(world: World, settings: CrafterSettings = QUICK) -> CrafterLatent:

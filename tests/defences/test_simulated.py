@@ -22,16 +22,16 @@ WEIGHT = 1e-2
 
 def white_box(world: World, solver: LinearSolver) -> WhiteBoxLatent:
     """In double precision, so that only the mathematics is tested."""
-    generator, encoder, amortiser = (
-        deepcopy(each).double() for each in (world.generator, world.encoder, world.amortiser)
-    )
+    generator, encoder = deepcopy(world.generator).double(), deepcopy(world.encoder).double()
+    amortiser = deepcopy(world.amortiser).double()
     return WhiteBoxLatent(
         generator,
         latent_inversion(generator, encoder, latent_weight=WEIGHT),
         amortiser,
         first=LevenbergMarquardt(steps=40, inner_iterations=LATENT),
         warm=LevenbergMarquardt(steps=3, inner_iterations=LATENT),
-        solver=solver,
+        first_solver=solver,
+        warm_solver=solver,
     )
 
 

@@ -1,6 +1,6 @@
 """The outer loop: from a public face towards the cloud's task, past any simulated eavesdropper."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fl_crafter.defences.base import Defence, Protected, Status, join, utility_loss
-from fl_crafter.defences.crafter.distance import CriticSettings, PairedCritic
+from fl_crafter.defences.crafter.distance import CriticSettings, Distance, DistanceSettings
 from fl_crafter.defences.crafter.simulated import SimulatedEavesdropper, Simulation
 from fl_crafter.defences.crafter.utility import FeatureUtility, Utility
 
@@ -21,18 +21,18 @@ class CrafterSettings:
         utility_weight: the paper's beta: larger keeps more for the cloud, with less privacy.
         steps: crafting steps.
         rate: Adam's learning rate on the feature.
-        prior_images: faces of nobody in particular that each critic compares with.
-        critic: see `CriticSettings`.
+        prior_images: faces of nobody in particular that each distance compares with.
+        distance: to average faces, a critic by default.
         stationarity_limit: an inner gradient norm above which a result counts as not converged.
-        micro_batch: features crafted together, which bounds the memory; each such part has critics
-            of its own.
+        micro_batch: features crafted together, which bounds the memory; each such part has
+            distances of its own.
     """
 
     utility_weight: float = 10.0
     steps: int = 30
     rate: float = 0.05
     prior_images: int = 256
-    critic: CriticSettings = field(default_factory=CriticSettings)
+    distance: DistanceSettings = field(default_factory=CriticSettings)
     stationarity_limit: float = 0.05
     micro_batch: int = 64
 
@@ -45,24 +45,39 @@ class CrafterSettings:
             raise ValueError(f"micro_batch must be 1 or more, not {self.micro_batch}")
 
 
+@dataclass(frozen=True)
+class Step:
+    """What an observer is shown of a crafting step, as it ends.
+
+    Attributes:
+        index: from 0, anew in each micro-batch.
+        feature: the crafted feature.
+        figures: of the simulated eavesdroppers, as in `Protected.figures`.
+    """
+
+    index: int
+    feature: Float[Tensor, "batch channels rows columns"]
+    figures: dict[str, float]
+
+
 @dataclass
 class _Watcher:
-    """One simulated eavesdropper with its critic."""
+    """One simulated eavesdropper, and how far what it sees is from anybody."""
 
     owner: SimulatedEavesdropper
     simulation: Simulation
-    critic: PairedCritic
+    distance: Distance
     figures: dict[str, float] = field(default_factory=dict)
 
     held: Tensor | None = None
 
-    def gradient(self, crafted: Tensor, *, step: int, critic_steps: int) -> Tensor:
+    def gradient(self, crafted: Tensor, *, step: int) -> Tensor:
         """Gradient of this eavesdropper's privacy loss with respect to the crafted feature."""
         if self.held is not None and step % self.owner.refresh:
             return self.held
         image = self.simulation.reconstruct(crafted)
-        self.critic.train(image, steps=critic_steps)
-        loss, image_gradient = self.critic.privacy_loss(image)
+        self.distance.adapt(image)
+        loss, image_gradient = self.distance.privacy_loss(image)
         pullback = self.simulation.pull_back(image_gradient)
         self.figures = {"privacy_loss": float(loss.mean()), **pullback.figures}
         self.held = self.owner.weight * pullback.gradient
@@ -84,7 +99,7 @@ class Crafter(Defence):
       sample is crafted by itself.
     - As published (Crafter, NDSS 2024): from the clean feature (no `start`, and no term for it),
       with `FeatureUtility`, moving away from what simulated eavesdroppers see. What remains is
-      hidden from those, not absent. The critics couple the samples of a batch.
+      hidden from those, not absent. The distances couple the samples of a batch.
 
     Neither is differential privacy.
 
@@ -94,6 +109,7 @@ class Crafter(Defence):
         start: gives the public features that crafting starts from; the clean ones by default.
         settings: see `CrafterSettings`.
         name: in tables and files.
+        observe: is called after every step, for progress and curves.
 
     Raises:
         ValueError: there is neither a start nor anybody to simulate: nothing would be protected.
@@ -107,6 +123,7 @@ class Crafter(Defence):
         start: Defence | None = None,
         settings: CrafterSettings | None = None,
         name: str = "crafter",
+        observe: Callable[[Step], None] | None = None,
     ) -> None:
         if not eavesdroppers and start is None:
             raise ValueError("Crafter needs a start, or at least one eavesdropper to simulate")
@@ -115,6 +132,7 @@ class Crafter(Defence):
         self.start = start
         self.settings = settings or CrafterSettings()
         self.name = name
+        self.observe = observe
 
     def protect(
         self, feature: Float[Tensor, "batch channels rows columns"], *, random: torch.Generator
@@ -136,14 +154,14 @@ class Crafter(Defence):
         for step in range(self.settings.steps):
             gradient = self._smooth_gradient(crafted, target, start)
             for watcher in watchers:
-                gradient = gradient + watcher.gradient(
-                    crafted.detach(), step=step, critic_steps=self.settings.critic.steps
-                )
+                gradient = gradient + watcher.gradient(crafted.detach(), step=step)
             crafted.grad = gradient
             optimizer.step()
             if not bool(torch.isfinite(crafted).all()):
                 return Protected(last, Status.DIVERGED)
             last = crafted.detach().clone()
+            if self.observe:
+                self.observe(Step(step, last, _named_figures(watchers)))
         return self._finish(last, feature, target, watchers)
 
     def _smooth_gradient(self, crafted: Tensor, target: Tensor, start: Tensor | None) -> Tensor:
@@ -161,9 +179,8 @@ class Crafter(Defence):
         simulation = owner.watch(feature)
         reference = simulation.reconstruct(feature)
         prior = owner.prior(self.settings.prior_images, random=random).to(feature.device)
-        critic = PairedCritic(reference, prior, settings=self.settings.critic, random=random)
-        critic.train(reference, steps=self.settings.critic.warm_up)
-        return _Watcher(owner, simulation, critic)
+        distance = self.settings.distance.begin(reference, prior, random=random)
+        return _Watcher(owner, simulation, distance)
 
     def _finish(
         self, crafted: Tensor, feature: Tensor, target: Tensor, watchers: list[_Watcher]
@@ -177,10 +194,16 @@ class Crafter(Defence):
         status = Status.OK
         for watcher in watchers:
             image = watcher.simulation.reconstruct(crafted)
-            figures[f"{watcher.owner.name}_privacy_gap"] = float(watcher.critic.gap(image).mean())
-            for name, value in watcher.figures.items():
-                figures[f"{watcher.owner.name}_{name}"] = value
+            figures[f"{watcher.owner.name}_privacy_gap"] = float(watcher.distance.gap(image).mean())
             residual = watcher.figures.get("stationarity_residual", 0.0)
             if residual > self.settings.stationarity_limit:
                 status = Status.NOT_CONVERGED
-        return Protected(crafted, status, figures)
+        return Protected(crafted, status, figures | _named_figures(watchers))
+
+
+def _named_figures(watchers: Sequence[_Watcher]) -> dict[str, float]:
+    return {
+        f"{watcher.owner.name}_{name}": value
+        for watcher in watchers
+        for name, value in watcher.figures.items()
+    }

@@ -8,6 +8,7 @@ person i, prior image)`. The Wasserstein distance of the two is zero only if the
 independent of the person and distributed as the prior, however many people share a batch.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +19,54 @@ from torch import Tensor
 from fl_crafter.models.critic import Critic, gradient_penalty
 
 
+class Distance(ABC):
+    """Follows the reconstructions of one batch while it is crafted."""
+
+    @abstractmethod
+    def adapt(self, image: Float[Tensor, "batch 3 height width"]) -> None:
+        """Follow the reconstructions as they are in this crafting step."""
+
+    @abstractmethod
+    def privacy_loss(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch 3 height width"]]:
+        """Privacy loss of each reconstruction, and its gradient with respect to the images."""
+
+    @abstractmethod
+    def gap(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch"]:
+        """Each person's share of the distance; its mean is large for exposed people."""
+
+
+class DistanceSettings(ABC):
+    """Settings of a kind of distance."""
+
+    @abstractmethod
+    def begin(
+        self,
+        reference: Float[Tensor, "batch 3 height width"],
+        prior: Float[Tensor, "count 3 height width"],
+        *,
+        random: torch.Generator,
+    ) -> Distance:
+        """The distance for one batch.
+
+        Args:
+            reference: what identifies each person: the reconstruction of the clean feature.
+            prior: images of nobody in particular, as the same eavesdropper would see them.
+            random: source of all of its randomness.
+        """
+
+
+def view(
+    image: Float[Tensor, "batch 3 height width"], *, pool: int, light: float
+) -> Float[Tensor, "batch 2 rows columns"]:
+    """What distances see of an image: structure, and luminance at a lower weight."""
+    grey = luminance(image, pool=pool)
+    return torch.cat([structure(grey), grey * light], 1)
+
+
 @dataclass(frozen=True)
-class CriticSettings:
+class CriticSettings(DistanceSettings):
     """Settings of the WGAN-GP critic that is trained afresh for each batch.
 
     Attributes:
@@ -42,12 +89,17 @@ class CriticSettings:
     pool: int = 2
     light: float = 0.5
 
+    def begin(self, reference: Tensor, prior: Tensor, *, random: torch.Generator) -> Distance:
+        """See `DistanceSettings`; warms the critic up on the references."""
+        critic = PairedCritic(reference, prior, settings=self, random=random)
+        critic.train(reference, steps=self.warm_up)
+        return critic
+
     def view(
         self, image: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch 2 rows columns"]:
-        """What the critic sees of an image: structure, and luminance at a lower weight."""
-        grey = luminance(image, pool=self.pool)
-        return torch.cat([structure(grey), grey * self.light], 1)
+        """See `view`."""
+        return view(image, pool=self.pool, light=self.light)
 
 
 def luminance(
@@ -76,7 +128,7 @@ def structure(
     return centred / (energy + 1e-3).sqrt()
 
 
-class PairedCritic:
+class PairedCritic(Distance):
     """A critic of (reference, image) pairs, following one batch while it is crafted.
 
     Args:
@@ -127,6 +179,10 @@ class PairedCritic:
             self.optimizer.zero_grad(set_to_none=True)
             (self.settings.penalty * penalty - gap).backward()
             self.optimizer.step()
+
+    def adapt(self, image: Tensor) -> None:
+        """See `Distance`."""
+        self.train(image, steps=self.settings.steps)
 
     def privacy_loss(
         self, image: Float[Tensor, "batch 3 height width"]

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from fl_crafter.defences.base import Defence, Protected, Status, utility_loss
 from fl_crafter.defences.crafter.crafter import CrafterSettings
-from fl_crafter.defences.crafter.distance import PairedCritic
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.problem import latent_inversion
 from fl_crafter.models.generator import Generator
@@ -16,7 +15,7 @@ class CrafterLatent(Defence):
 
     Starts at the latent that inverts the clean feature, `z`, and minimises
     `L_p(G(z)) + utility_weight * mean((Enc(G(z)) - F0)^2)` over it by Adam; no implicit gradient.
-    Its critic sees pairs, as `Crafter`'s do, and couples the samples of a batch.
+    Its distance is `Crafter`'s, and couples the samples of a batch.
 
     Args:
         encoder: the encoder that made the features, frozen.
@@ -55,16 +54,15 @@ class CrafterLatent(Defence):
         with torch.no_grad():
             reference = generator(latent)
         prior = generator.sample(settings.prior_images, random=random).to(feature)
-        critic = PairedCritic(reference, prior, settings=settings.critic, random=random)
-        critic.train(reference, steps=settings.critic.warm_up)
+        distance = settings.distance.begin(reference, prior, random=random)
         leaf = latent.clone().requires_grad_(True)
         optimizer = torch.optim.Adam([leaf], lr=settings.rate)
         for _ in range(settings.steps):
             with torch.enable_grad():
                 image = generator(leaf)
                 kept = utility_loss(self.encoder(image), feature).sum()
-            critic.train(image.detach(), steps=settings.critic.steps)
-            _, image_gradient = critic.privacy_loss(image)
+            distance.adapt(image.detach())
+            _, image_gradient = distance.privacy_loss(image)
             (leaf.grad,) = torch.autograd.grad(
                 [image, kept],
                 leaf,

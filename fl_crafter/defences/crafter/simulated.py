@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from fl_crafter.inversion.hypergradient import hypergradient
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.linear_solvers import ConjugateGradient, LinearSolver
-from fl_crafter.inversion.problem import InversionProblem, Linearisation
+from fl_crafter.inversion.problem import InversionProblem
 from fl_crafter.models.generator import Generator
 
 # On the shipped networks a weaker prior (.001) leaves the system so ill-conditioned that 20
 # iterations reach a cosine of .90 to the dense inverse (5: .75); with this one .998.
 LATENT_WEIGHT = 0.1
 SOLVER = ConjugateGradient(iterations=20)
+# From the solution of the step before, a few iterations are enough.
+WARM_SOLVER = ConjugateGradient(iterations=4)
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,14 @@ class _LatentSimulation(Simulation):
         self.owner = owner
         start = owner.amortiser(feature).detach()
         self.latent = owner.first.invert(owner.problem, feature, start=start).latent
+        self._solution: Tensor | None = None
 
     def reconstruct(self, feature: Tensor) -> Tensor:
         owner = self.owner
         self.feature = feature.detach()
-        self.latent = owner.warm.invert(owner.problem, self.feature, start=self.latent).latent
+        inversion = owner.warm.invert(owner.problem, self.feature, start=self.latent)
+        self.latent = inversion.latent
+        self._at = inversion.linearisation or owner.problem.linearise(self.latent)
         self._leaf = self.latent.clone().requires_grad_(True)
         with torch.enable_grad():
             self._image = owner.generator(self._leaf)
@@ -134,8 +139,10 @@ class _LatentSimulation(Simulation):
 
     def pull_back(self, image_gradient: Tensor) -> Pullback:
         (outer,) = torch.autograd.grad(self._image, self._leaf, image_gradient)
-        at = Linearisation(self.owner.problem, self.latent)
-        result = hypergradient(at, self.feature, outer, solver=self.owner.solver)
+        owner = self.owner
+        solver = owner.first_solver if self._solution is None else owner.warm_solver
+        result = hypergradient(self._at, self.feature, outer, solver=solver, start=self._solution)
+        self._solution = result.solution
         figures = {
             "stationarity_residual": float(result.stationarity_residual.mean()),
             "solve_residual": float(result.solve_residual.mean()),
@@ -156,17 +163,19 @@ class WhiteBoxLatent(SimulatedEavesdropper):
         amortiser: frozen, features -> first latents.
         first: inverter of the clean features.
         warm: inverter from one outer step to the next.
-        solver: of the hypergradient's linear system.
+        first_solver: of the first hypergradient's linear system.
+        warm_solver: of the later ones, each from the solution before.
     """
 
     generator: Generator
     problem: InversionProblem
     amortiser: nn.Module
-    first: LevenbergMarquardt = LevenbergMarquardt(steps=8, inner_iterations=6)
-    warm: LevenbergMarquardt = LevenbergMarquardt(steps=1, inner_iterations=4)
-    solver: LinearSolver = SOLVER
+    first: LevenbergMarquardt = LevenbergMarquardt(steps=4, inner_iterations=4)
+    warm: LevenbergMarquardt = LevenbergMarquardt(steps=1, inner_iterations=2)
+    first_solver: LinearSolver = SOLVER
+    warm_solver: LinearSolver = WARM_SOLVER
     weight: float = 1.0
-    refresh: int = 4
+    refresh: int = 2
     name: str = "latent"
 
     def watch(self, feature: Tensor) -> Simulation:

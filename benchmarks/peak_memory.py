@@ -1,0 +1,85 @@
+"""Peak memory of crafting, each measurement in a process of its own."""
+
+import argparse
+import resource
+import subprocess
+import sys
+
+import torch
+
+from benchmarks.published_loop import PublishedLoop, PublishedSettings
+from fl_crafter.assets import load_amortiser, load_encoder, load_generator
+from fl_crafter.defences.configured import DefenceSettings, build_defence
+from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
+from fl_crafter.defences.crafter.distance import CriticSettings
+from fl_crafter.defences.crafter.simulated import LATENT_WEIGHT, WhiteBoxLatent
+from fl_crafter.inversion.inverters import LevenbergMarquardt
+from fl_crafter.inversion.linear_solvers import ConjugateGradient
+from fl_crafter.inversion.problem import latent_inversion
+
+
+def peak_of(side: str, images: int) -> float:
+    """Peak memory in MB of `side` (see `main`) crafting `images` faces.
+
+    On a CPU the resident memory of the whole process, with its libraries and weights; on a GPU its
+    tensors.
+    """
+    command = [sys.executable, "-m", "benchmarks.peak_memory", side, str(images)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def craft(side: str, images: int, *, device: str) -> None:
+    """Do the work whose peak is measured."""
+    random = torch.Generator().manual_seed(0)
+    model, generator = load_encoder(), load_generator().to(device)
+    encoder, cloud = model.encoder.to(device), model.cloud.to(device)
+    with torch.no_grad():
+        drawn = [encoder(generator.sample(20, random=random)) for _ in range(50)]
+    feature = torch.cat(drawn)
+    if side == "reference":
+        settings = PublishedSettings(outer_steps=1)
+        amortiser = load_amortiser().to(device)
+        loop = PublishedLoop(
+            encoder, generator, amortiser, feature[:images], settings=settings, random=random
+        )
+        loop.run(lambda step: None)
+    elif side == "ours":
+        # how often an iteration is repeated adds nothing to the peak, only to the wait for it
+        eavesdropper = WhiteBoxLatent(
+            generator,
+            latent_inversion(generator, encoder, latent_weight=LATENT_WEIGHT),
+            load_amortiser().to(device),
+            first=LevenbergMarquardt(steps=1, inner_iterations=1),
+            warm=LevenbergMarquardt(steps=1, inner_iterations=1),
+            first_solver=ConjugateGradient(1),
+        )
+        settings = CrafterSettings(steps=1, distance=CriticSettings(warm_up=1, steps=1))
+        Crafter([eavesdropper], settings=settings).protect(feature[:images], random=random)
+    elif side == "default":
+        defence = build_defence(
+            "crafter",
+            encoder=encoder,
+            cloud=cloud,
+            public_feature=feature,
+            settings=DefenceSettings(crafter=CrafterSettings(steps=1)),
+        )
+        defence.protect(feature[:images], random=random)
+
+
+def main() -> None:
+    """Print the peak, in MB, of crafting `images` faces by a side."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("side", choices=("idle", "ours", "default", "reference"))
+    parser.add_argument("images", type=int)
+    arguments = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    craft(arguments.side, arguments.images, device=device)
+    if device == "cuda":
+        print(torch.cuda.max_memory_allocated() / 2**20)
+    else:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+
+
+if __name__ == "__main__":
+    main()
