@@ -1,6 +1,5 @@
 """What a defence is: it replaces features by features that may leave the device."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,20 +52,21 @@ class Defence(ABC):
         """
 
 
-def join(parts: Sequence[Protected]) -> Protected:
-    """One result from those of the parts of a batch: the worst status, figures weighted by rows.
+def join(feature: Float[Tensor, "batch *shape"], parts: Sequence[Protected]) -> Protected:
+    """One result for a whole batch: the parts' worst status, their figures weighted by rows.
 
     Args:
-        parts: at least one.
+        feature: of the whole batch.
+        parts: its results, at least one; a figure that one lacks is averaged over the others.
     """
-    feature = torch.cat([part.feature for part in parts])
     order = list(Status)
     status = max((part.status for part in parts), key=order.index)
-    figures = {
-        name: sum(part.figures.get(name, math.nan) * len(part.feature) for part in parts)
-        / len(feature)
-        for name in parts[0].figures
-    }
+    figures: dict[str, float] = {}
+    for name in {name: None for part in parts for name in part.figures}:
+        known = [part for part in parts if name in part.figures]
+        rows = sum(len(part.feature) for part in known)
+        total = sum(part.figures[name] * len(part.feature) for part in known)
+        figures[name] = total / rows
     return Protected(feature, status, figures)
 
 

@@ -1,13 +1,14 @@
 """The outer loop: from a public face towards the cloud's task, past any simulated eavesdropper."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fl_crafter.defences.base import Defence, Protected, Status, join, utility_loss
+from fl_crafter.defences.crafter.convergence import Convergence
 from fl_crafter.defences.crafter.distance import CriticSettings, Distance, DistanceSettings
 from fl_crafter.defences.crafter.simulated import SimulatedEavesdropper, Simulation
 from fl_crafter.defences.crafter.utility import FeatureUtility, Utility
@@ -19,7 +20,8 @@ class CrafterSettings:
 
     Attributes:
         utility_weight: the paper's beta: larger keeps more for the cloud, with less privacy.
-        steps: crafting steps.
+        steps: most crafting steps.
+        tolerance: see `Convergence`: a sample that changes less is crafted no further.
         rate: Adam's learning rate on the feature.
         prior_images: faces of nobody in particular that each distance compares with.
         distance: to average faces, a critic by default.
@@ -30,6 +32,7 @@ class CrafterSettings:
 
     utility_weight: float = 10.0
     steps: int = 30
+    tolerance: float = 0.01
     rate: float = 0.05
     prior_images: int = 256
     distance: DistanceSettings = field(default_factory=CriticSettings)
@@ -70,6 +73,7 @@ class _Watcher:
     figures: dict[str, float] = field(default_factory=dict)
 
     held: Tensor | None = None
+    gap: Tensor | float = 0.0
 
     def gradient(self, crafted: Tensor, *, step: int) -> Tensor:
         """Gradient of this eavesdropper's privacy loss with respect to the crafted feature."""
@@ -80,6 +84,7 @@ class _Watcher:
         loss, image_gradient = self.distance.privacy_loss(image)
         pullback = self.simulation.pull_back(image_gradient)
         self.figures = {"privacy_loss": float(loss.mean()), **pullback.figures}
+        self.gap = self.owner.weight * self.distance.gap(image)
         self.held = self.owner.weight * pullback.gradient
         return self.held
 
@@ -139,8 +144,17 @@ class Crafter(Defence):
     ) -> Protected:
         """See `Defence`; a result with status `diverged` carries the last finite feature."""
         feature = feature.detach()
-        parts = feature.split(self.settings.micro_batch)
-        return join([self._protect(part, random=random) for part in parts])
+        released = torch.empty_like(feature)
+        parts = []
+        for part, place in zip(
+            feature.split(self.settings.micro_batch),
+            released.split(self.settings.micro_batch),
+            strict=True,
+        ):
+            crafted = self._protect(part, random=random)
+            place.copy_(crafted.feature)
+            parts.append(replace(crafted, feature=place))
+        return join(released, parts)
 
     def _protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
         if not bool(torch.isfinite(feature).all()):
@@ -151,27 +165,36 @@ class Crafter(Defence):
         crafted = (feature if start is None else start).clone().requires_grad_(True)
         optimizer = torch.optim.Adam([crafted], lr=self.settings.rate)
         last = crafted.detach().clone()
+        convergence = Convergence(tolerance=self.settings.tolerance, together=bool(watchers))
         for step in range(self.settings.steps):
-            gradient = self._smooth_gradient(crafted, target, start)
+            objective, gradient = self._smooth_part(crafted, target, start)
             for watcher in watchers:
                 gradient = gradient + watcher.gradient(crafted.detach(), step=step)
+                objective = objective + watcher.gap
+            active = convergence.active(objective)
+            if not bool(active.any()):
+                break
             crafted.grad = gradient
             optimizer.step()
             if not bool(torch.isfinite(crafted).all()):
                 return Protected(last, Status.DIVERGED)
+            with torch.no_grad():
+                crafted.copy_(torch.where(active[:, None, None, None], crafted, last))
             last = crafted.detach().clone()
             if self.observe:
                 self.observe(Step(step, last, _named_figures(watchers)))
         return self._finish(last, feature, target, watchers)
 
-    def _smooth_gradient(self, crafted: Tensor, target: Tensor, start: Tensor | None) -> Tensor:
-        """Gradient of the terms that need no eavesdropper."""
+    def _smooth_part(
+        self, crafted: Tensor, target: Tensor, start: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The terms that need no eavesdropper, of each sample, and their gradient."""
         with torch.enable_grad():
             loss = self.settings.utility_weight * self.utility.loss(crafted, target)
             if start is not None:
                 loss = loss + utility_loss(crafted, start)
             (gradient,) = torch.autograd.grad(loss.sum(), crafted)
-        return gradient
+        return loss.detach(), gradient
 
     def _watcher(
         self, owner: SimulatedEavesdropper, feature: Tensor, random: torch.Generator
@@ -194,7 +217,10 @@ class Crafter(Defence):
         status = Status.OK
         for watcher in watchers:
             image = watcher.simulation.reconstruct(crafted)
-            figures[f"{watcher.owner.name}_privacy_gap"] = float(watcher.distance.gap(image).mean())
+            gap, name = watcher.distance.gap(image), f"{watcher.owner.name}_privacy_gap"
+            figures[name] = float(gap.mean())
+            if len(gap) > 1:
+                figures[f"{name}_standard_error"] = float(gap.std() / len(gap) ** 0.5)
             residual = watcher.figures.get("stationarity_residual", 0.0)
             if residual > self.settings.stationarity_limit:
                 status = Status.NOT_CONVERGED

@@ -111,9 +111,12 @@ class TransportDistance(Distance):
 
         rows, columns = (ot.unif(count, type_as=cost) for count in cost.shape)
         if self.settings.kind == Transport.EXACT:
-            return ot.emd(rows, columns, cost)
-        strength = self.settings.regularisation * float(cost.mean())
-        return ot.sinkhorn(rows, columns, cost, strength, method="sinkhorn_log", warn=False)
+            plan = ot.emd(rows, columns, cost)
+        else:
+            strength = self.settings.regularisation * float(cost.mean())
+            plan = ot.sinkhorn(rows, columns, cost, strength, method="sinkhorn_log", warn=False)
+        assert isinstance(plan, Tensor)
+        return plan
 
     def _sliced(self, joint: Tensor) -> Tensor:
         """Squared distances along random directions, of sorted projections, per sample."""
