@@ -42,16 +42,32 @@ def save_asset(
 
 
 def _path(name: str, directory: Path | None) -> Path:
-    path = (directory or DIRECTORY) / f"{name}.safetensors"
+    return (directory or DIRECTORY) / f"{name}.safetensors"
+
+
+def _require(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"There are no weights at {path}; train them with 'fl-crafter train'.")
-    return path
 
 
 def _load(
     name: str, directory: Path | None, build: Callable[[dict[str, Any]], nn.Module]
 ) -> nn.Module:
-    path = _path(name, directory)
+    return read_module(_path(name, directory), name, build)
+
+
+def read_module(path: Path, name: str, build: Callable[[dict[str, Any]], nn.Module]) -> nn.Module:
+    """A frozen module from the file that holds its weights and its architecture.
+
+    Args:
+        path: of the file.
+        name: of what it holds, for the message.
+        build: architecture -> module.
+
+    Raises:
+        InputError: the file is missing, cut short, or holds something else.
+    """
+    _require(path)
     try:
         module = build(json.loads(read_metadata(path)["architecture"]))
         tensors = {
@@ -60,6 +76,8 @@ def _load(
         }
         module.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(
             f"{path} holds no weights of the {name}, or only a part; train them with "
             "'fl-crafter train'."
@@ -69,7 +87,9 @@ def _load(
 
 def asset_hash(name: str, directory: Path | None = None) -> str:
     """SHA-256 of an asset's file, in hexadecimal."""
-    return hashlib.sha256(_path(name, directory).read_bytes()).hexdigest()
+    path = _path(name, directory)
+    _require(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def split_module(model: SplitModel) -> nn.ModuleDict:

@@ -7,7 +7,18 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from fl_crafter.cli import attack, bench, craft, demo, frontier, report, train
+from fl_crafter.cli import (
+    attack,
+    baselines,
+    bench,
+    craft,
+    data,
+    demo,
+    frontier,
+    report,
+    study,
+    train,
+)
 from fl_crafter.errors import InputError
 
 
@@ -31,11 +42,15 @@ app = typer.Typer(
     help="Face features that can be shared with a cloud without giving the person away.",
 )
 app.command("demo")(demo.demo)
+for command in baselines.COMMANDS:
+    train.app.command(command.__name__)(command)
 app.add_typer(train.app, name="train")
 app.command("craft")(craft.craft)
 app.command("attack")(attack.attack)
 app.command("report")(report.report)
 app.add_typer(bench.app, name="bench")
+app.add_typer(data.app, name="data")
+app.add_typer(study.app, name="study")
 app.command("frontier")(frontier.frontier)
 
 

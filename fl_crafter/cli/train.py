@@ -183,6 +183,20 @@ def _public(data: str, root: Path) -> tuple[Any, Any]:
 def _write_card(
     out: Path, name: str, data: str, images: int, settings: Any, figures: dict[str, float]
 ) -> None:
+    """A model card beside shipped weights."""
+    photographs = f"{images} public photographs of {data}, 64x64 pixels; nobody private is on them"
+    write_card(out / f"{name}.md", name, photographs, settings, figures, data=data)
+
+
+def write_card(
+    path: Path,
+    name: str,
+    photographs: str,
+    settings: Any,
+    figures: dict[str, float],
+    *,
+    data: str,
+) -> None:
     """A model card beside the weights: data, settings, last figures, versions and commit."""
     import dataclasses
 
@@ -191,7 +205,7 @@ def _write_card(
     lines = [
         f"# {name}",
         "",
-        f"- data: {images} public photographs of {data}, 64x64 pixels; nobody private is on them",
+        f"- data: {photographs}",
         f"- command: `fl-crafter train` with {json.dumps(dataclasses.asdict(settings))}",
         f"- last training figures: {json.dumps({k: round(v, 5) for k, v in figures.items()})}",
         f"- commit: {_commit()}",
@@ -199,9 +213,8 @@ def _write_card(
     ]
     if data == "celeba":
         lines.append("- terms: CelebA, non-commercial research only, no redistribution of images")
-    path = out / f"{name}.md"
     write_text(path, "\n".join(lines) + "\n")
-    typer.echo(f"{out / name}.safetensors and {path}")
+    typer.echo(f"{path.with_suffix('.safetensors')} and {path}")
 
 
 def _commit() -> str:

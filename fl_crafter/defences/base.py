@@ -7,7 +7,9 @@ from enum import StrEnum
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+
+from fl_crafter.models.split import SplitModel
 
 
 class Status(StrEnum):
@@ -36,9 +38,18 @@ class Protected:
 
 
 class Defence(ABC):
-    """Protects features on the user's device. It sees features only, so any client can use it."""
+    """Protects features on the user's device. It sees features only, so any client can use it.
+
+    Attributes:
+        name: what tables call it.
+        model: what a trained defence brings in place of the victim's encoder and cloud model;
+            `protect` then takes this encoder's features. None leaves the victim's as they are.
+        decoder: the eavesdropper that a trained defence met, which an adaptive one goes on from.
+    """
 
     name: str
+    model: SplitModel | None = None
+    decoder: nn.Module | None = None
 
     @abstractmethod
     def protect(

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fl_crafter.assets import load_amortiser, load_decoder, load_generator
+from fl_crafter.assets.trained import DISCO, DISCO_RANDOM, TRAINED, load_trained
 from fl_crafter.defences.base import Defence
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
 from fl_crafter.defences.crafter.latent import CrafterLatent
@@ -26,6 +27,7 @@ from fl_crafter.defences.noise import Noise
 from fl_crafter.defences.projection import Projection
 from fl_crafter.defences.recognition import EigenRecogniser, limit_for
 from fl_crafter.defences.substitution import Substitution, TransportSubstitution
+from fl_crafter.defences.trained import Disco, Retrained
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.errors import InputError
 from fl_crafter.inversion.problem import latent_inversion
@@ -40,6 +42,7 @@ NAMES: tuple[str, ...] = (
     "crafter_simulated",
     "crafter_z",
 )
+"""Of the defences that any client can use, with any encoder."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +95,21 @@ def build_defence(
     """The defence called `name`.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES`, or of `TRAINED`, whose `Defence.model` takes the place of encoder and
+            cloud model.
         encoder: the encoder that made the features.
         cloud: the public cloud model behind it: its outputs are what `crafter` keeps, and they say
             which public face is near for `substitution` and `transport`.
         public_feature: features of public faces.
         settings: see `DefenceSettings`.
-        weights: folder of the simulated eavesdroppers' weights; the shipped ones by default.
+        weights: folder of the simulated eavesdroppers' weights, the shipped ones by default; for a
+            trained defence the file that `fl-crafter train` wrote.
 
     Raises:
-        InputError: unknown name.
+        InputError: unknown name, or weights that are missing or of something else.
     """
+    if name in TRAINED:
+        return _trained(name, weights, device=public_feature.device)
     settings = settings or DefenceSettings()
     builders: dict[str, Callable[[], Defence]] = {
         "none": Undefended,
@@ -130,8 +137,20 @@ def build_defence(
         ),
     }
     if name not in builders:
-        raise InputError(f"There is no defence '{name}'; choose one of {', '.join(NAMES)}.")
+        raise InputError(
+            f"There is no defence '{name}'; choose one of {', '.join(NAMES + TRAINED)}."
+        )
     return builders[name]()
+
+
+def _trained(name: str, weights: Path | None, *, device: torch.device) -> Defence:
+    if weights is None:
+        raise InputError(
+            f"{name} is a trained defence; name the file that 'fl-crafter train' wrote as weights."
+        )
+    parts = load_trained(weights, name)
+    parts.module().to(device)
+    return Disco(parts) if name in (DISCO, DISCO_RANDOM) else Retrained(parts)
 
 
 def _crafter(cloud: nn.Module, public_feature: Tensor, settings: DefenceSettings) -> Crafter:

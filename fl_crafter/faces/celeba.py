@@ -10,40 +10,26 @@ The official `list_eval_partition.txt` is not read: it knows neither private peo
 from pathlib import Path
 
 from fl_crafter.errors import InputError
-from fl_crafter.faces.listing import Limits, Photo, load_faces
+from fl_crafter.faces.listing import Listing, Photo, reader
 from fl_crafter.faces.photo import find_root, list_photos
-from fl_crafter.faces.record import Faces, Role
-from fl_crafter.faces.splits import SplitRule
+from fl_crafter.faces.record import Role
+from fl_crafter.faces.splits import SPLITS
 from fl_crafter.faces.table import add_once, check_match, parse_role, read_lines, read_table
 
 CROP = 148
 _IMAGES = "img_align_celeba"
-_RULE = SplitRule(private=1000, minimum_photos=20, test_share=0.2)
+_RULE = SPLITS["crafter_celeba"]
 
 
-def read(
-    root: Path | None,
-    *,
-    size: int = 64,
-    people: int | None = None,
-    photos_per_person: int | None = None,
-    public: int | None = None,
-    seed: int = 0,
-) -> Faces:
-    """Read CelebA, or a part of it.
+def list_celeba(root: Path | None) -> Listing:
+    """List CelebA.
 
     Args:
         root: the folder that holds `img_align_celeba`, or the one around it if that is `celeba`.
-        size: side of the images in pixels.
-        people: number of private people to read; None for all.
-        photos_per_person: at most so many photographs of each private person.
-        public: at most so many public photographs.
-        seed: chooses among them, and makes the split where there is no `roles.csv`.
 
     Raises:
-        InputError: a file, column, row or photograph is missing, repeated or broken.
+        InputError: a file, column or row is missing, repeated or broken.
     """
-    limits = Limits(people, photos_per_person, public, seed)
     root = find_root(root, holds=_IMAGES, inner="celeba")
     images = [path.name for path in list_photos(root / _IMAGES)]
     names, attributes = _read_attributes(root / "list_attr_celeba.txt")
@@ -64,16 +50,10 @@ def read(
         )
         for image in images
     ]
-    return load_faces(
-        "celeba",
-        root,
-        photos,
-        attribute_names=names,
-        crop=CROP,
-        size=size,
-        limits=limits,
-        rule=_RULE,
-    )
+    return Listing("celeba", root, photos, names, CROP, _RULE)
+
+
+read = reader(list_celeba)
 
 
 def _read_attributes(path: Path) -> tuple[tuple[str, ...], dict[str, tuple[float, ...]]]:

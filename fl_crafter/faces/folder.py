@@ -2,52 +2,31 @@
 
 from pathlib import Path
 
-from fl_crafter.faces.listing import Limits, Photo, load_faces
+from fl_crafter.faces.listing import Listing, Photo, reader
 from fl_crafter.faces.photo import list_people, require_root
-from fl_crafter.faces.record import Faces
 from fl_crafter.faces.splits import SplitRule
 
 
-def read(
-    root: Path | None,
-    *,
-    size: int = 64,
-    people: int | None = None,
-    photos_per_person: int | None = None,
-    public: int | None = None,
-    seed: int = 0,
-) -> Faces:
-    """Read a folder of photographs, split by a seed into private and public people.
+def list_folder(root: Path | None) -> Listing:
+    """List a folder of photographs, to be split by a seed into private and public people.
 
     There are no attributes: their shape is `[count, 0]`. People are numbered from 0 in the order
-    of their folders' names.
+    of their folders' names. Unless a number is given, everyone with two photographs or more is
+    private, or half of the people if that is everybody.
 
     Args:
         root: the folder around the people's folders.
-        size: side of the images in pixels.
-        people: number of private people; unless given, everyone with two photographs or more, or
-            half of the people if that is everybody. All others are public.
-        photos_per_person: at most so many photographs of each private person.
-        public: at most so many public photographs.
-        seed: makes the split and chooses among the photographs.
 
     Raises:
-        InputError: a folder is empty or a photograph is broken.
+        InputError: a folder is empty.
     """
-    limits = Limits(people, photos_per_person, public, seed)
     root = require_root(root, holds="one sub-folder per person")
     photos = [
         Photo(path, person=person, identity=number)
         for number, (person, own) in enumerate(list_people(root).items())
         for path in own
     ]
-    return load_faces(
-        "folder",
-        root,
-        photos,
-        attribute_names=(),
-        crop=None,
-        size=size,
-        limits=limits,
-        rule=SplitRule(),
-    )
+    return Listing("folder", root, photos, (), None, SplitRule())
+
+
+read = reader(list_folder)

@@ -3,18 +3,28 @@
 - With labels: `images/NAME/NAME_0001.jpg`, `roles.csv` (image, identity, role) and `attributes.csv`
   (image and binary columns, of which the paper's ten are read). Private photographs must have
   attributes; those of public photographs may be unknown.
-- Plain, as LFW is published: `NAME/NAME_0001.jpg`. There are no attributes, and people are split by
-  a seed: 38 people (the paper's number) with at least 20 photographs are private.
+- Plain, as LFW is published: `NAME/NAME_0001.jpg`. People are split by a seed: 38 people (the
+  paper's number) with at least 20 photographs are private. With the published scores beside them,
+  `lfw_attributes.txt` (Kumar et al., 2009), an attribute is present where its score is positive;
+  without, there are none.
 """
 
 from pathlib import Path
 
 from fl_crafter.errors import InputError
-from fl_crafter.faces.listing import Limits, Photo, load_faces
+from fl_crafter.faces.listing import Listing, Photo, reader
 from fl_crafter.faces.photo import list_people, require_root
-from fl_crafter.faces.record import Faces, Role
-from fl_crafter.faces.splits import SplitRule
-from fl_crafter.faces.table import and_more, check_match, parse_binary, parse_role, read_table
+from fl_crafter.faces.record import Role
+from fl_crafter.faces.splits import SPLITS
+from fl_crafter.faces.table import (
+    add_once,
+    and_more,
+    check_match,
+    parse_binary,
+    parse_role,
+    read_lines,
+    read_table,
+)
 
 CROP = 148
 ATTRIBUTES = (
@@ -29,33 +39,20 @@ ATTRIBUTES = (
     "Chubby",
     "Curly Hair",
 )
-_RULE = SplitRule(private=38, minimum_photos=20, test_share=0.2)
+SCORES = "lfw_attributes.txt"
+_RULE = SPLITS["crafter_lfw"]
 
 
-def read(
-    root: Path | None,
-    *,
-    size: int = 64,
-    people: int | None = None,
-    photos_per_person: int | None = None,
-    public: int | None = None,
-    seed: int = 0,
-) -> Faces:
-    """Read LFW, or a part of it.
+def list_lfw(root: Path | None) -> Listing:
+    """List LFW.
 
     Args:
         root: the folder that holds `images` or one sub-folder per person, or the one around it if
             that is `lfw`.
-        size: side of the images in pixels.
-        people: number of private people to read; None for all.
-        photos_per_person: at most so many photographs of each private person.
-        public: at most so many public photographs.
-        seed: chooses among them, and makes the split of the plain layout.
 
     Raises:
-        InputError: a file, column, row or photograph is missing, repeated or broken.
+        InputError: a file, column or row is missing, repeated or broken.
     """
-    limits = Limits(people, photos_per_person, public, seed)
     root = require_root(root, holds="images or one sub-folder per person")
     if (root / "lfw").is_dir():
         root = root / "lfw"
@@ -66,8 +63,11 @@ def read(
         if image.rpartition("_")[0] != path.parent.name:
             raise InputError(f"{path} is not named {path.parent.name}_NUMBER.jpg; rename it")
     roles = _read_roles(root, paths) if labelled else {}
+    scores = root / SCORES
     attributes = _read_attributes(root, roles) if labelled else {}
-    names = ATTRIBUTES if labelled else ()
+    if not labelled and scores.exists():
+        attributes = _read_scores(scores)
+    names = ATTRIBUTES if labelled or attributes else ()
     number = {person: place for place, person in enumerate(people_of)}
     unknown = (float("nan"),) * len(names)
     photos = [
@@ -80,16 +80,10 @@ def read(
         )
         for image, path in paths.items()
     ]
-    return load_faces(
-        "lfw",
-        root,
-        photos,
-        attribute_names=names,
-        crop=CROP,
-        size=size,
-        limits=limits,
-        rule=_RULE,
-    )
+    return Listing("lfw", root, photos, names, CROP, _RULE)
+
+
+read = reader(list_lfw)
 
 
 def _read_roles(root: Path, paths: dict[str, Path]) -> dict[str, Role]:
@@ -124,3 +118,34 @@ def _read_attributes(root: Path, roles: dict[str, Role]) -> dict[str, tuple[floa
         image: tuple(parse_binary(row[a], where=f"{table} {image} {a}") for a in ATTRIBUTES)
         for image, row in rows.items()
     }
+
+
+def _read_scores(path: Path) -> dict[str, tuple[float, ...]]:
+    """The ten attributes of each image, from scores whose sign says whether they are present.
+
+    Lines are separated by tabs; the one that names the columns, person and imagenum first, begins
+    with "#".
+    """
+    lines = read_lines(path)
+    header = next((line for line in lines if "\timagenum\t" in line), "")
+    columns = [name.strip() for name in header.lstrip("#").strip().split("\t")]
+    for name in ("person", "imagenum", *ATTRIBUTES):
+        if columns.count(name) != 1:
+            raise InputError(
+                f"{path} has {columns.count(name)} columns named {name!r}; fetch it again"
+            )
+    places = [columns.index(name) for name in ATTRIBUTES]
+    person, number = columns.index("person"), columns.index("imagenum")
+    attributes: dict[str, tuple[float, ...]] = {}
+    for line_number, line in enumerate(lines, start=1):
+        if line.startswith("#") or not line.strip():
+            continue
+        values = line.split("\t")
+        where = f"{path} line {line_number}"
+        try:
+            image = f"{values[person].replace(' ', '_')}_{int(values[number]):04d}.jpg"
+            present = tuple(float(float(values[place]) > 0) for place in places)
+        except (ValueError, IndexError):
+            raise InputError(f"{where} is not a row of its columns; fetch it again") from None
+        add_once(attributes, image, present, where=where)
+    return attributes

@@ -1,6 +1,6 @@
 """From labelled file names to faces: check all, choose what is asked for, decode only that."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 from fl_crafter.errors import InputError
 from fl_crafter.faces.photo import read_photo
 from fl_crafter.faces.record import Faces, Role, refuse_two_sides
-from fl_crafter.faces.splits import SplitRule, draw, split_people
+from fl_crafter.faces.splits import SplitRule, draw, named_split, split_people
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,15 @@ class Limits:
             `eval_train` and `eval_test` that the person has.
         public: at most so many public photographs.
         seed: chooses among them, and makes the split where the dataset has none.
+        split: name of a split to make by seed, in place of any roles of the dataset; one of
+            `fl_crafter.faces.splits.SPLITS`.
     """
 
     people: int | None = None
     photos_per_person: int | None = None
     public: int | None = None
     seed: int = 0
+    split: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse limits that leave nothing to work with."""
@@ -57,56 +60,106 @@ class Limits:
                 raise InputError(f"{field}={value} is too small; ask for {least} or more")
 
 
-def load_faces(
-    name: str,
-    root: Path,
-    photos: Sequence[Photo],
-    *,
-    attribute_names: tuple[str, ...],
-    crop: int | None,
-    size: int,
-    limits: Limits,
-    rule: SplitRule,
-) -> Faces:
-    """Check a dataset's listing, give roles, choose and decode.
+@dataclass(frozen=True)
+class Listing:
+    """A dataset as its files list it; nothing is decoded.
 
-    Args:
+    Attributes:
         name: the dataset, as it is called in tables.
         root: the dataset's folder, for error messages.
         photos: everything that the dataset lists.
         attribute_names: one name per attribute.
         crop: side of the central square in pixels; None for each photograph's shorter side.
-        size: side of the images in pixels.
-        limits: how much to read.
         rule: how to split by seed, where the photographs have no roles.
+    """
+
+    name: str
+    root: Path
+    photos: Sequence[Photo]
+    attribute_names: tuple[str, ...]
+    crop: int | None
+    rule: SplitRule
+
+
+def chosen_photos(listing: Listing, *, limits: Limits) -> list[Photo]:
+    """Check a listing, give roles, and choose what is within the limits.
 
     Raises:
-        InputError: the listing is empty, a person is both public and private, more people are
-            asked for than there are, or a photograph cannot be decoded.
+        InputError: the listing is empty, a person is both public and private, or more people are
+            asked for than there are.
     """
-    if size < 8:
-        raise InputError(f"size={size} is too small for a face; ask for 8 pixels or more")
+    root, photos = listing.root, listing.photos
     if not photos:
         raise InputError(f"{root} holds no photographs; give the folder of the unpacked dataset")
     refuse_two_sides(str(root), [photo.person for photo in photos], [p.role for p in photos])
+    rule = named_split(limits.split) if limits.split else listing.rule
     try:
-        if all(photo.role is None for photo in photos):
+        if limits.split or all(photo.role is None for photo in photos):
             photos = _with_roles(photos, limits=limits, rule=rule)
-        chosen = choose(photos, limits=limits)
+        return choose(photos, limits=limits)
     except InputError as error:
         raise InputError(f"{root}: {error}") from None
+
+
+def load_faces(listing: Listing, *, size: int, limits: Limits) -> Faces:
+    """Choose photographs and decode them.
+
+    Args:
+        listing: of the dataset.
+        size: side of the images in pixels.
+        limits: how much to read.
+
+    Raises:
+        InputError: see `chosen_photos`, or a photograph cannot be decoded.
+    """
+    if size < 8:
+        raise InputError(f"size={size} is too small for a face; ask for 8 pixels or more")
+    chosen = chosen_photos(listing, limits=limits)
     image = torch.empty(len(chosen), 3, size, size)  # filled in place: no second copy
     for place, photo in enumerate(chosen):
-        image[place] = read_photo(photo.path, crop=crop, size=size)
+        image[place] = read_photo(photo.path, crop=listing.crop, size=size)
     attributes = torch.tensor([photo.attributes for photo in chosen], dtype=torch.float32)
     return Faces(
-        name=name,
+        name=listing.name,
         image=image,
         identity=torch.tensor([photo.identity for photo in chosen], dtype=torch.int64),
-        attributes=attributes.reshape(len(chosen), len(attribute_names)),
-        attribute_names=attribute_names,
+        attributes=attributes.reshape(len(chosen), len(listing.attribute_names)),
+        attribute_names=listing.attribute_names,
         role=tuple(_known(photo.role) for photo in chosen),
     )
+
+
+def reader(list_dataset: Callable[[Path | None], Listing]) -> Callable[..., Faces]:
+    """The function that reads a dataset, from the one that lists it."""
+
+    def read(
+        root: Path | None = None,
+        *,
+        size: int = 64,
+        people: int | None = None,
+        photos_per_person: int | None = None,
+        public: int | None = None,
+        seed: int = 0,
+        split: str | None = None,
+    ) -> Faces:
+        """Read the dataset, or a part of it.
+
+        Args:
+            root: the dataset's folder.
+            size: side of the images in pixels.
+            people: see `Limits`, as the others.
+            photos_per_person: of each private person.
+            public: public photographs.
+            seed: of choice and split.
+            split: name of a split.
+
+        Raises:
+            InputError: a file, column, row or photograph is missing, repeated or broken.
+        """
+        limits = Limits(people, photos_per_person, public, seed, split)
+        return load_faces(list_dataset(root), size=size, limits=limits)
+
+    return read
 
 
 def choose(photos: Sequence[Photo], *, limits: Limits) -> list[Photo]:

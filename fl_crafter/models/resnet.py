@@ -20,6 +20,34 @@ def _stage(width_in: int, width: int, stride: int) -> nn.Sequential:
     )
 
 
+def _tail(
+    widths: tuple[int, int, int, int], strides: tuple[int, int, int], *head: nn.Module
+) -> nn.Sequential:
+    return nn.Sequential(
+        _stage(widths[0], widths[1], strides[0]),
+        _stage(widths[1], widths[2], strides[1]),
+        _stage(widths[2], widths[3], strides[2]),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        *head,
+    )
+
+
+def resnet_tail(
+    widths: tuple[int, int, int, int], strides: tuple[int, int, int], *, outputs: int = 0
+) -> nn.Sequential:
+    """ResNet18 from layer2 on, which reads features.
+
+    Args:
+        widths: channels of layer1, the feature's, to layer4.
+        strides: strides of layer2 to layer4.
+        outputs: of a linear head; 0 leaves it out, so that layer4's pooled channels come out.
+    """
+    tail = _tail(widths, strides, *([nn.Linear(widths[3], outputs)] if outputs else []))
+    _initialise(tail)
+    return tail
+
+
 def resnet18_split(
     *,
     attributes: int,
@@ -45,16 +73,13 @@ def resnet18_split(
         nn.MaxPool2d(3, 2, 1),
         _stage(widths[0], widths[0], 1),
     )
-    cloud = nn.Sequential(
-        _stage(widths[0], widths[1], strides[0]),
-        _stage(widths[1], widths[2], strides[1]),
-        _stage(widths[2], widths[3], strides[2]),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Dropout(dropout),
-        nn.Linear(widths[3], attributes),
-    )
-    for module in [*body.modules(), *cloud.modules()]:
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    cloud = _tail(widths, strides, nn.Dropout(dropout), nn.Linear(widths[3], attributes))
+    _initialise(body)
+    _initialise(cloud)
     return SplitModel(Encoder(body), cloud)
+
+
+def _initialise(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

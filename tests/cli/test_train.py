@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import Result
 
 from fl_crafter.assets import load_amortiser, load_decoder, load_encoder, load_generator
+from fl_crafter.assets.trained import load_trained
 
 PUBLIC, PRIVATE = 6, 4
 
@@ -93,3 +94,35 @@ def test_networks_of_the_shipped_encoder(
     load(tmp_path)
     assert f"# {name}\n" in (tmp_path / f"{name}.md").read_text()
     assert f"{tmp_path / name}.safetensors" in result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("advlearn", "--rounds", "1", "--phase-steps", "1"), "advlearn"),
+        (("disco", "--steps", "1"), "disco"),
+        (("disco", "--steps", "1", "--random-channels"), "disco_random"),
+        (
+            ("tiprdc", "--classifier-steps", "1", "--steps", "1", "--head-steps", "1"),
+            "tiprdc",
+        ),
+    ],
+)
+def test_trained_defences(
+    command: tuple[str, ...],
+    name: str,
+    celeba: Path,
+    tmp_path: Path,
+    run: Callable[..., Result],
+    refused: Callable[..., str],
+) -> None:
+    out = tmp_path / "defence.safetensors"
+    given = ("train", *command, "--root", celeba, "--size", "32", "--check-steps", "1")
+    result = run(*given, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert load_trained(out, name).shape.attributes == 3
+    card = (tmp_path / "defence.md").read_text()
+    assert f"# {name}\n" in card and "not for shipping" in card and str(tmp_path) not in card
+    attacked = "named_new" if name == "tiprdc" else "error_new"
+    assert attacked in card and "auc_defended" in card
+    refused(*given, "--out", tmp_path / "defence.pt", named=(tmp_path / "defence.pt",))

@@ -12,20 +12,25 @@ from torch import Tensor, nn
 from fl_crafter.models.amortiser import Amortiser
 from fl_crafter.models.decoder import ConvolutionalDecoder, DenseDecoder
 from fl_crafter.models.generator import Generator, GeneratorShape
-from fl_crafter.models.resnet import resnet18_split
+from fl_crafter.models.information import InformationCritic
+from fl_crafter.models.pruner import ChannelPruner
+from fl_crafter.models.resnet import resnet18_split, resnet_tail
 from fl_crafter.models.split import SplitModel, freeze
-from fl_crafter.training import decoder, encoder, loop, prior
+from fl_crafter.training import advlearn, decoder, disco, encoder, loop, prior, tiprdc
+from fl_crafter.training.advlearn import AdvLearnTraining, train_advlearn
 from fl_crafter.training.decoder import (
     AmortiserTraining,
     DecoderTraining,
     train_amortiser,
     train_decoder,
 )
+from fl_crafter.training.disco import DiscoTraining, train_disco
 from fl_crafter.training.encoder import EncoderTraining, train_encoder
 from fl_crafter.training.loop import run_training
 from fl_crafter.training.prior import Inference, PriorTraining, match_prior, train_prior
+from fl_crafter.training.tiprdc import TiprdcTraining, train_tiprdc
 
-SIZE, STEPS = 32, 4
+SIZE, STEPS = 32, 3
 Trained = tuple[nn.Module, nn.Module, dict[str, float]]
 Trainer = Callable[[int, Path | None], Trained]
 
@@ -99,6 +104,57 @@ def amortiser_trainer(seed: int, checkpoint: Path | None) -> Trained:
     return before, trained, figures
 
 
+def labels() -> Tensor:
+    return torch.randint(0, 2, (24, 3), generator=torch.Generator().manual_seed(1)).float()
+
+
+def advlearn_trainer(seed: int, checkpoint: Path | None) -> Trained:
+    torch.manual_seed(seed)
+    model, fresh = split(), ConvolutionalDecoder(4, widths=(8, 6, 4))
+    whole = nn.ModuleList([model.encoder, model.cloud, fresh])
+    before = _copy(whole)
+    settings = AdvLearnTraining(rounds=1, phase_steps=1, batch_size=8, seed=seed)
+    figures = train_advlearn(
+        model, fresh, images(), images(), labels(), settings=settings, checkpoint=checkpoint
+    )
+    return before, whole, figures
+
+
+def disco_trainer(seed: int, checkpoint: Path | None) -> Trained:
+    torch.manual_seed(seed)
+    model, fresh = split(), ConvolutionalDecoder(4, widths=(8, 6, 4))
+    pruner = ChannelPruner((4, 6, 8, 8))
+    whole = nn.ModuleList([model.encoder, model.cloud, fresh, pruner])
+    before = _copy(whole)
+    settings = DiscoTraining(ratio=0.5, steps=STEPS, batch_size=8, seed=seed)
+    figures = train_disco(
+        model, pruner, fresh, images(), labels(), settings=settings, checkpoint=checkpoint
+    )
+    return before, whole, figures
+
+
+def tiprdc_trainer(seed: int, checkpoint: Path | None) -> Trained:
+    torch.manual_seed(seed)
+    model = split()
+    classifier = resnet_tail((4, 6, 8, 8), (2, 2, 2), outputs=6)
+    critic = InformationCritic(6, widths=(4, 6, 8, 8), hidden=(8, 4))
+    whole = nn.ModuleList([model.encoder, model.cloud, classifier, critic])
+    before = _copy(whole)
+    settings = TiprdcTraining(classifier_steps=1, steps=1, head_steps=1, batch_size=8, seed=seed)
+    person = torch.arange(24) % 6
+    figures = train_tiprdc(
+        model,
+        classifier,
+        critic,
+        images(),
+        person,
+        labels(),
+        settings=settings,
+        checkpoint=checkpoint,
+    )
+    return before, whole, figures
+
+
 def _copy(module: nn.Module) -> nn.Module:
     return nn.ParameterList([w.detach().clone() for w in module.parameters()])
 
@@ -108,12 +164,18 @@ TRAINERS: dict[str, Trainer] = {
     "prior": prior_trainer,
     "decoder": decoder_trainer,
     "amortiser": amortiser_trainer,
+    "advlearn": advlearn_trainer,
+    "disco": disco_trainer,
+    "tiprdc": tiprdc_trainer,
 }
 FIGURES = {
     "encoder": {"loss"},
     "prior": {"pixel", "feature", "kl", "gap", "judged"},
     "decoder": {"pixel", "feature"},
     "amortiser": {"latent", "feature"},
+    "advlearn": {"decoder", "task", "hidden"},
+    "disco": {"decoder", "task"},
+    "tiprdc": {"before", "named", "information", "task"},
 }
 
 
@@ -152,13 +214,13 @@ def test_resuming_changes_nothing(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "save_checkpoint", interrupt)
-    for module in (encoder, prior, decoder):
+    for module in (encoder, prior, decoder, advlearn, disco, tiprdc):
         monkeypatch.setattr(module, "run_training", partial(run_training, checkpoint_every=1))
     with pytest.raises(KeyboardInterrupt):
         TRAINERS[name](0, tmp_path / "checkpoint")
     monkeypatch.setattr(loop, "save_checkpoint", store)
     _, resumed, again = TRAINERS[name](0, tmp_path / "checkpoint")
-    assert stored == [1, 2, 3]
+    assert stored == [1, 2]
     for (key, value), (_, found) in zip(values(whole), values(resumed), strict=True):
         assert torch.equal(value, found), key
     assert {k: v for k, v in again.items() if k != "seconds"} == {

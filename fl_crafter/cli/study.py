@@ -1,0 +1,108 @@
+"""`fl-crafter study`: studies that are more than one measurement."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fl_crafter.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, help="Studies that are more than one measurement.")
+human = typer.Typer(no_args_is_help=True, help="Let people try to recognise reconstructions.")
+app.add_typer(human, name="human")
+
+
+@human.command()
+def build(
+    root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
+    data: Annotated[str, typer.Option(help="orl, celeba, lfw, vggface2 or folder.")] = "celeba",
+    defence: Annotated[
+        list[str] | None, typer.Option(help="Name of a defence; may be given more than once.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of a trained defence; with one --defence only.")
+    ] = None,
+    attack: Annotated[str, typer.Option(help="Of the standard suite.")] = "adaptive_decoder",
+    budget: Annotated[str, typer.Option(help="Of the attack: smoke, cpu or gpu.")] = "cpu",
+    people: Annotated[int, typer.Option(min=2, max=8, help="Shown to the raters.")] = 4,
+    photographs: Annotated[int, typer.Option(min=1, help="Of each person shown.")] = 4,
+    asked: Annotated[
+        int, typer.Option(min=1, help="Reconstructions of each person, and of others.")
+    ] = 4,
+    controls: Annotated[
+        int, typer.Option(min=0, help="Raw photographs of each person, and of others, as a check.")
+    ] = 1,
+    public: Annotated[int, typer.Option(min=100, help="Public photographs, at most.")] = 2000,
+    contact: Annotated[str, typer.Option(help="Whom raters may ask, shown to them.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder of the page and its key.")] = Path("out/human"),
+    seed: Annotated[int, typer.Option(help="Of people, defence and attack.")] = 0,
+) -> None:
+    """Make a web page for raters, which needs no server, and the key that scores their answers."""
+    import torch
+
+    from fl_crafter.assets import load_encoder
+    from fl_crafter.attacks.suite import standard
+    from fl_crafter.defences.configured import build_defence
+    from fl_crafter.faces.open import open_faces
+    from fl_crafter.faces.record import Role
+    from fl_crafter.study.human.build import choose, questionnaire, reconstruct
+    from fl_crafter.study.human.page import write_page
+    from fl_crafter.study.own_attacker import released
+
+    known = {each.name: each for each in standard(budget)}
+    if attack not in known:
+        raise InputError(f"There is no attack '{attack}'; choose one of {', '.join(known)}.")
+    names = defence or ["crafter"]
+    if weights and len(names) > 1:
+        raise InputError(f"--weights {weights} is of one defence; give one --defence with it.")
+    faces = open_faces(data, root, size=64, public=public, seed=seed)
+    choice = choose(faces, people=people, photographs=photographs, asked=asked, seed=seed)
+    model = load_encoder()
+    clean = build_defence(
+        "none", encoder=model.encoder, cloud=model.cloud, public_feature=faces.image[:0]
+    )
+    random = torch.Generator().manual_seed(seed)
+    feature = released(clean, model, faces.with_role(Role.PUBLIC).image, random=random)
+    pictures = {}
+    for name in names:
+        typer.echo(f"{name}: {attack} on {len(choice.asked)} features")
+        pictures[name] = reconstruct(
+            faces,
+            choice.asked,
+            model=model,
+            defence=build_defence(
+                name,
+                encoder=model.encoder,
+                cloud=model.cloud,
+                public_feature=feature,
+                weights=weights,
+            ),
+            attack=known[attack],
+            seed=seed,
+        )
+    page, key = out / "study.html", out / "key.json"
+    write_page(
+        questionnaire(faces, choice, pictures, controls=controls, contact=contact), page, key
+    )
+    typer.echo(f"{page} for the raters; {key} for you alone. The page shows real faces.")
+
+
+@human.command()
+def score(
+    key: Annotated[Path, typer.Argument(help="key.json, built with the page.")],
+    answers: Annotated[list[Path], typer.Argument(help="Files that raters saved.")],
+    out: Annotated[Path | None, typer.Option(help="JSON file of the scores.")] = None,
+) -> None:
+    """Macro-F1, recall and precision of each person, with 95% intervals, beside chance."""
+    from fl_crafter.files import write_text
+    from fl_crafter.study.human.score import Key, read_answers, table
+    from fl_crafter.study.human.score import score as score_answers
+
+    truth = Key.read(key)
+    scores = score_answers(truth, [read_answers(path, truth) for path in answers])
+    typer.echo(table(scores), nl=False)
+    if out:
+        write_text(out, json.dumps([asdict(each) for each in scores], indent=2) + "\n")
+        typer.echo(str(out))
