@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fl_crafter.faces import celeba
-from fl_crafter.faces.record import Role
+from fl_crafter.faces.record import Faces, Role
 
 ATTRIBUTES, IDENTITY, IMAGES = "list_attr_celeba.txt", "identity_CelebA.txt", "img_align_celeba"
 
@@ -52,7 +52,7 @@ def test_people_asked_for_are_private_and_the_rest_public(celeba_root: Path) -> 
 
 
 def test_limits_are_kept_and_follow_the_seed(celeba_roles: Path) -> None:
-    def read(seed: int) -> celeba.Faces:
+    def read(seed: int) -> Faces:
         return celeba.read(
             celeba_roles, size=8, people=1, photos_per_person=10, public=6, seed=seed
         )

@@ -42,6 +42,56 @@ def test_the_plain_layout_is_split_by_seed(lfw_plain: Path) -> None:
     assert Counter(faces.role) == {Role.PUBLIC: 3, Role.EVAL_TRAIN: 48, Role.EVAL_TEST: 12}
 
 
+def scores(root: Path) -> Path:
+    """The published scores: the first photograph of each person has every attribute."""
+    columns = ["Blurry", *reversed(lfw.ATTRIBUTES)]
+    lines = [
+        "# Labeled Faces in the Wild attributes",
+        "\t".join(["#", "person", "imagenum", *columns]),
+    ]
+    for path in sorted(root.glob("*/*.jpg")):
+        if path.parent.name == "B_B":
+            continue
+        number = int(path.stem[-4:])
+        values = [f"{0.7 if number == 1 else -1.2}"] * len(columns)
+        lines.append("\t".join([path.parent.name.replace("_", " "), str(number), *values]))
+    table = root / "lfw_attributes.txt"
+    table.write_text("\n".join(lines) + "\n")
+    return table
+
+
+def test_published_scores_are_attributes_by_their_sign(lfw_plain: Path) -> None:
+    scores(lfw_plain)
+    faces = lfw.read(lfw_plain, size=8)
+    assert faces.attribute_names == lfw.ATTRIBUTES
+    assert faces.attributes[0].tolist() == [1] * 10 and faces.attributes[1].tolist() == [0] * 10
+    assert faces.attributes[20].isnan().all(), "B_B is not in the table"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("Chubby", "Round", ("'Chubby'",)),
+        ("A A\t2\t", "A A\t1\t", ("repeats A_A_0001.jpg",)),
+        ("A A\t3\t-1.2", "A A\t3\tyes", ("line 5",)),
+    ],
+)
+def test_damaged_scores_are_refused(
+    lfw_plain: Path, refused: Callable[..., str], old: str, new: str, named: tuple[str, ...]
+) -> None:
+    table = scores(lfw_plain)
+    text = table.read_text()
+    if new == "A A\t3\tyes":
+        lines = text.splitlines()
+        place = next(i for i, line in enumerate(lines) if line.startswith("A A\t3\t"))
+        lines[place] = lines[place].replace("-1.2", "yes")
+        table.write_text("\n".join(lines))
+        named = (f"line {place + 1}",)
+    else:
+        _edit(table, old, new)
+    refused(lambda: lfw.read(lfw_plain), table, *named)
+
+
 def test_a_wrong_root_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     refused(lambda: lfw.read(None), "root is missing")
     refused(lambda: lfw.read(tmp_path / "nowhere"), tmp_path / "nowhere", "not a folder")

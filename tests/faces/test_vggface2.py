@@ -42,12 +42,61 @@ def test_without_roles_people_are_split_by_seed(vggface2_root: Path) -> None:
 
 
 def test_a_stand_in_keeps_its_own_name(vggface2_root: Path) -> None:
-    assert vggface2.read(vggface2_root, size=8, name="wild112").name == "wild112"
+    assert vggface2.list_wild112(vggface2_root).name == "wild112"
+
+
+def published(root: Path) -> Path:
+    """The same photographs as VGGFace2 is published, with MAAD-Face's table."""
+    (root / "train").mkdir()
+    rows = [["Filename", "Identity", "Male", *vggface2.COLOURS]]
+    for number, person in enumerate(("n000003", "n000007", "n000011")):
+        (root / person).rename(root / "train" / person)
+        for index in range(1, 12):  # photograph 12 is not in the table
+            marks = [-1, -1, 0, -1, -1]
+            if index != 3:  # which has no colour
+                marks[number] = 1
+            if index == 4:
+                marks[4] = 1  # and this one two
+            rows.append([f"{person}/{index:04d}_01.jpg", person, "1", *map(str, marks)])
+    rows.append(["n009999/0001_01.jpg", "n009999", "1", *["-1"] * 5])  # not in the folder
+    (root / "labels.csv").unlink()
+    (root / "MAAD_Face.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    return root
+
+
+def test_the_published_layout(vggface2_root: Path) -> None:
+    faces = vggface2.read(published(vggface2_root), size=8)
+    assert len(faces) == 36 and faces.people() == [3, 7, 11]
+    unknown = faces.attributes.isnan().all(1)
+    assert unknown.nonzero().flatten().tolist() == [
+        p * 12 + i for p in range(3) for i in (2, 3, 11)
+    ]
+    for number in range(3):
+        wanted = [float(place == number) for place in range(5)]
+        assert faces.attributes[number * 12].tolist() == wanted
+
+
+def test_without_labels_there_are_no_attributes(vggface2_root: Path) -> None:
+    (vggface2_root / "labels.csv").unlink()
+    faces = vggface2.read(vggface2_root, size=8)
+    assert faces.attributes.shape == (36, 0) and len(faces.with_role(Role.EVAL_TEST).people()) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [("Bald", "bald", ("'Bald'",)), (",1,1,", ",1,", ("line 2", "7 values"))],
+)
+def test_a_damaged_published_table_is_refused(
+    vggface2_root: Path, refused: Callable[..., str], old: str, new: str, named: tuple[str, ...]
+) -> None:
+    table = published(vggface2_root) / "MAAD_Face.csv"
+    _edit(table, old, new)
+    refused(lambda: vggface2.read(vggface2_root), table, *named)
 
 
 def test_a_wrong_root_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
-    refused(lambda: vggface2.read(None), "root is missing", "labels.csv")
-    refused(lambda: vggface2.read(tmp_path), f"{tmp_path} holds no labels.csv")
+    refused(lambda: vggface2.read(None), "root is missing", "n000001")
+    refused(lambda: vggface2.read(tmp_path), f"{tmp_path} has no sub-folders")
 
 
 @pytest.mark.parametrize(
