@@ -1,4 +1,4 @@
-"""`python -m simulations run CONFIG.toml --out DIR [--in-process] [--defence NAME ...]`."""
+"""`python -m simulations run CONFIG.toml --out DIR`, and `python -m simulations evaluate DIR`."""
 
 import dataclasses
 from pathlib import Path
@@ -55,6 +55,22 @@ def run(
     except RunFailed as error:
         _errors.print(f"[red]failed:[/] {escape(str(error))}")
         raise typer.Exit(1) from None
+
+
+@app.command()
+def evaluate(
+    out: Annotated[Path, typer.Argument(help="Folder with the plan of `fl-crafter evaluate`.")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes that measure cells.")] = 2,
+) -> None:
+    """Measure the cells of an evaluation that are missing, over Ray."""
+    from simulations.evaluation import measure_over_ray
+
+    try:
+        count = measure_over_ray(out.resolve(), workers)
+        _console.print(f"{count} cells measured by {workers} workers")
+    except InputError as error:
+        _errors.print(f"[red]error:[/] {escape(str(error))}")
+        raise typer.Exit(2) from None
 
 
 def _show(line: str) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from fl_crafter.files import replacing
 
 SUMMARY, PICTURES, REPORT = "summary.json", "pictures.safetensors", "report.html"
+RESULTS = "results.json"
 
 
 def write_contact_sheet(

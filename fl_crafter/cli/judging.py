@@ -3,23 +3,19 @@
 import json
 import platform
 import time
-from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from rich.console import Console
 from torch import Tensor
 
-from fl_crafter.assets import load_amortiser, load_decoder, load_encoder, load_generator
 from fl_crafter.attacks.adaptive import AdaptiveDecoder
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.attacks.black_box import BlackBoxDecoder
 from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.cli.files import PICTURES, REPORT, SUMMARY
-from fl_crafter.defences.configured import DefenceSettings, build_defence
+from fl_crafter.defences.configured import DefenceSettings
 from fl_crafter.defences.crafter.distance import estimate_epsilon_pii
 from fl_crafter.evaluation import (
     Evaluation,
@@ -38,6 +34,8 @@ from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.report.page import write_report
 from fl_crafter.report.pictures import choose_pictures
+from fl_crafter.study.knowledge import attacker_knowledge, with_defence
+from fl_crafter.study.machine import versions
 from fl_crafter.transcript import Purpose, Transcript
 
 _console = Console(highlight=False)
@@ -47,32 +45,6 @@ def standard_attacks() -> dict[str, Attack]:
     """The attacks of the demo, by name."""
     attacks: tuple[Attack, ...] = (WhiteBoxLatent(), BlackBoxDecoder(), AdaptiveDecoder())
     return {attack.name: attack for attack in attacks}
-
-
-def attacker_knowledge(
-    public_image: Float[Tensor, "count 3 height width"],
-    *,
-    drawn: int,
-    random: torch.Generator,
-    device: str = "cpu",
-) -> AttackerKnowledge:
-    """What the demo's eavesdropper knows; its decoder is not the one that defences simulate.
-
-    Args:
-        public_image: photographs of other people.
-        drawn: faces drawn from the shipped generator that join them.
-        random: source of those faces.
-        device: where attacks compute.
-    """
-    generator = load_generator().to(device)
-    faces = generator.sample(drawn, random=random).cpu()
-    return AttackerKnowledge(
-        encoder=load_encoder().encoder.to(device),
-        public_image=torch.cat([public_image, faces]),
-        generator=generator,
-        amortiser=load_amortiser().to(device),
-        decoder=load_decoder("eavesdropper_decoder").to(device),
-    )
 
 
 def read_faces(config: dict[str, Any]) -> Faces:
@@ -137,7 +109,7 @@ def judge_runs(
         rounds=config["rounds"],
         seed=config["seed"],
         device=_device(config["device"]),
-        versions=_versions(),
+        versions=versions(),
         timings=timings | seconds,
         command=command,
         settings=_settings(config),
@@ -148,36 +120,6 @@ def judge_runs(
     pictures = choose_pictures(evaluations, truth=truth)
     pictures.save(out / PICTURES)
     write_report(summary, pictures, out / REPORT)
-
-
-def with_defence(
-    knowledge: AttackerKnowledge,
-    name: str,
-    *,
-    settings: DefenceSettings | None = None,
-    random: torch.Generator,
-) -> AttackerKnowledge:
-    """What an adaptive eavesdropper knows: the defence too, rebuilt from its own public faces.
-
-    Args:
-        knowledge: of an eavesdropper that is not adaptive.
-        name: of the defence.
-        settings: of the defence.
-        random: source of the defence's randomness; the victim's is another.
-    """
-    device = next(knowledge.encoder.parameters()).device
-    with torch.no_grad():
-        parts = [knowledge.encoder(part.to(device)) for part in knowledge.public_image.split(64)]
-    defence = build_defence(
-        name,
-        encoder=knowledge.encoder,
-        cloud=load_encoder().cloud.to(device),
-        public_feature=torch.cat(parts),
-        settings=settings,
-    )
-    return replace(
-        knowledge, release=lambda feature: defence.protect(feature, random=random).feature
-    )
 
 
 def _judge_run(
@@ -255,13 +197,3 @@ def _device(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in ("fl-crafter", "torch", "torchvision", "flwr", "ray", "numpy"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions

@@ -14,7 +14,7 @@ from fl_crafter.cli import (
     craft,
     data,
     demo,
-    frontier,
+    evaluate,
     report,
     study,
     train,
@@ -51,7 +51,7 @@ app.command("report")(report.report)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
-app.command("frontier")(frontier.frontier)
+app.command("evaluate")(evaluate.evaluate)
 
 
 if __name__ == "__main__":

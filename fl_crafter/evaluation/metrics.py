@@ -50,7 +50,12 @@ def ranks(
     embedding: Float[Tensor, "count dimensions"], gallery: Gallery
 ) -> Int64[Tensor, "count people"]:
     """Each person's rank for each image, by cosine: 0 is the person that the evaluator names."""
-    order = (embedding @ gallery.embedding.T).argsort(dim=1, descending=True, stable=True)
+    return ranks_of(embedding @ gallery.embedding.T)
+
+
+def ranks_of(score: Float[Tensor, "count people"]) -> Int64[Tensor, "count people"]:
+    """Each person's rank by a score: 0 is the person who scores highest on the row."""
+    order = score.argsort(dim=1, descending=True, stable=True)
     place = torch.arange(order.shape[1]).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, place)
 

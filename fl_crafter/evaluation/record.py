@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -180,13 +180,30 @@ def read_summary(path: Path) -> Summary:
     Raises:
         InputError: there is no such file, or a field is missing, unknown or out of range.
     """
+    return read_record(Summary, path, wanted="the summary.json of a run")
+
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+def read_record(kind: type[Kind], path: Path, *, wanted: str) -> Kind:
+    """Read and check a JSON file of figures.
+
+    Args:
+        kind: of the figures.
+        path: of the file.
+        wanted: what the file should be, for the error message.
+
+    Raises:
+        InputError: there is no such file, or a field is missing, unknown or out of range.
+    """
     try:
-        return Summary.model_validate_json(path.read_text(encoding="utf-8"))
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path} cannot be read; name the summary.json of a run.") from error
+        raise InputError(f"{path} cannot be read; name {wanted}.") from error
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"]) or "the file"
         raise InputError(
-            f"{path}: {field}: {fault['msg']}; name the summary.json of a run of this version."
+            f"{path}: {field}: {fault['msg']}; name {wanted} of this version."
         ) from error

@@ -32,14 +32,37 @@ def write_report(summary: Summary, pictures: Pictures | None, path: Path) -> Non
 
 def render_report(summary: Summary, pictures: Pictures | None) -> str:
     """The page's HTML."""
-    environment = Environment(
+    findings = verdict(summary)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            summary=summary,
+            findings=findings,
+            headline=headline(findings),
+            plot=trade_off(summary),
+            photographs=max((own.photographs for own in summary.defences.values()), default=0),
+            rows=picture_rows(summary, pictures) if pictures is not None else [],
+            shown_defences=_shown(summary, pictures),
+            judged_attacks=[*summary.attacks, WORST_CASE],
+            worst_case=WORST_CASE,
+            words=words,
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            package_version=package_version(),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Templates with the page's own words and formats."""
+    made = Environment(
         loader=PackageLoader("fl_crafter.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         attack=words.attack_name,
         dataset=words.dataset_name,
         defence=words.defence_name,
@@ -50,21 +73,7 @@ def render_report(summary: Summary, pictures: Pictures | None) -> str:
         percents=words.percent_interval,
         plain=words.plain,
     )
-    findings = verdict(summary)
-    return environment.get_template("report.html.j2").render(
-        summary=summary,
-        findings=findings,
-        headline=headline(findings),
-        plot=trade_off(summary),
-        photographs=max((own.photographs for own in summary.defences.values()), default=0),
-        rows=picture_rows(summary, pictures) if pictures is not None else [],
-        shown_defences=_shown(summary, pictures),
-        judged_attacks=[*summary.attacks, WORST_CASE],
-        worst_case=WORST_CASE,
-        words=words,
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        package_version=_package_version(),
-    )
+    return made
 
 
 def _shown(summary: Summary, pictures: Pictures | None) -> list[str]:
@@ -101,7 +110,8 @@ def data_uri(image: UInt8[Tensor, "3 height width"]) -> str:
     return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def _package_version() -> str:
+def package_version() -> str:
+    """Of this package; empty where it is not installed."""
     try:
         return version("fl-crafter")
     except PackageNotFoundError:

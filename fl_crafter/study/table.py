@@ -1,9 +1,9 @@
-"""Write a study's results: a table in Markdown, the figures in JSON, a plot."""
+"""Write an evaluation's results: tables in Markdown and a plot."""
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from fl_crafter.evaluation.results import Check, Rates, Results, WorstCase
 from fl_crafter.files import replacing, write_text
 
 COLOURS = {
@@ -16,69 +16,158 @@ COLOURS = {
     "crafter_simulated": "tab:purple",
     "crafter_z": "tab:green",
 }
+UNRELIABLE = "⚠"
 
 
-def write_results(results: list[dict[str, Any]], out: Path) -> None:
-    """Write `frontier.json`, `frontier.md` and `frontier.png` into a folder."""
-    write_text(out / "frontier.json", json.dumps(results, indent=2) + "\n")
-    write_text(out / "frontier.md", table(results))
-    _plot(results, out / "frontier.png")
+def write_tables(results: Results, out: Path) -> None:
+    """Write `evaluation.md` and `evaluation.png` into a folder."""
+    write_text(out / "evaluation.md", markdown(results))
+    plot(results, out / "evaluation.png")
 
 
-def table(results: list[dict[str, Any]]) -> str:
-    """One row per point; identification is top-1, with the interval of the worst case."""
-    attacks = [name for name in results[0]["identification"] if name != "worst_case"]
-    head = ["defence", "setting", "utility AUC", *(a.replace("_", " ") for a in attacks)]
-    head += ["worst case", "chance"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for result in results:
-        own = result["identification"]
-        worst = own["worst_case"]
-        low, high = worst["interval"]
-        cells = [
-            f"`{result['defence']}`",
-            f"{result['value']:g}",
-            "{:.3f} ({:.3f}–{:.3f})".format(result["utility_auc"], *result["utility_interval"]),
-            *(f"{own[attack]['top1']:.3f}" for attack in attacks),
-            f"{worst['top1']:.3f} ({low:.3f}–{high:.3f})",
-            f"{worst['chance']['top1']:.3f}",
+def markdown(results: Results) -> str:
+    """All tables, with how they were made and what they do not promise."""
+    main = results.evaluators[0]
+    parts = [
+        f"# Evaluation on {results.dataset}",
+        _made(results),
+        "## Appearance: who is recognised in a reconstruction",
+        *(_appearance(results, evaluator) for evaluator in results.evaluators),
+        f"{UNRELIABLE} marks what a failed self-check makes unreliable. *Worst case*: a photograph "
+        "counts if any attack names its person. Chance is that of the same rule. **None of this is "
+        "differential privacy**, and a stronger attacker may see more.",
+        f"Floors ({main}, top-1): "
+        + "; ".join(f"{_words(name)} {own.top1:.3f}" for name, own in results.floors[main].items())
+        + f". Raw photographs: {results.oracle[main].top1:.3f}.",
+    ]
+    if results.linkability:
+        parts += ["## Linkability: who is recognised by a classifier", _linkability(results)]
+    parts += ["## Self-checks", _checks(results.self_checks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _made(results: Results) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in results.versions.items())
+    seeds = ", ".join(str(seed) for seed in results.seeds)
+    return (
+        f"`{results.command}`\n\n{results.photographs} test photographs, {results.people} people "
+        f"to choose from, {results.public_photographs} public photographs; seeds {seeds}; suite "
+        f"{results.suite}, budget {results.budget}; {results.machine}; {versions}. Utility is the "
+        "mean ROC-AUC of the shipped cloud model, never retrained. Intervals are 95%, over people."
+    )
+
+
+def _appearance(results: Results, evaluator: str) -> str:
+    attacks = list(results.attacks)
+    head = ["defence", "setting", "utility AUC", *map(_words, attacks)]
+    head += [f"worst case, {evaluator} top-1", "top-5", "TAR at FAR 1%", "chance"]
+    rows = []
+    for worst in (w for w in results.worst_case if w.evaluator == evaluator):
+        own = [r for r in results.results if r.evaluator == evaluator and r.point == worst.point]
+        single = [[r.top1 for r in own if r.attack == attack] for attack in attacks]
+        low, high = worst.intervals["utility_auc"]
+        rows.append(
+            [
+                f"`{worst.defence}`{_mark(worst)}",
+                f"{worst.value:g}" if worst.parameter else "",
+                f"{worst.utility_auc:.3f} ({low:.3f}–{high:.3f})",
+                *(f"{sum(each) / len(each):.3f}" if each else "–" for each in single),
+                _rate(worst, "top1"),
+                f"{worst.top5:.3f}",
+                _rate(worst, "tar_far_1e2"),
+                f"{worst.chance.top1:.3f}",
+            ]
+        )
+    return _table(head, rows)
+
+
+def _linkability(results: Results) -> str:
+    head = ["defence", "setting", "evidence", "top-1", "top-5", "TAR at FAR 1%", "labels alone"]
+    rows = [
+        [
+            "" if own.evidence == "labels" else f"`{own.defence}`{_mark(own)}",
+            f"{own.value:g}" if own.parameter else "",
+            own.evidence,
+            _rate(own, "top1"),
+            f"{own.top5:.3f}",
+            _rate(own, "tar_far_1e2"),
+            f"{own.labels_top1:.3f}",
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        for own in results.linkability
+    ]
+    return _table(head, rows)
 
 
-def _plot(results: list[dict[str, Any]], path: Path) -> None:
+def _checks(checks: Iterable[Check]) -> str:
+    rows = [
+        ["pass" if c.passed else f"**warning** {UNRELIABLE}", f"`{c.point}`" if c.point else "all"]
+        + [c.name, c.text]
+        for c in checks
+    ]
+    return _table(["", "about", "check", "found"], rows)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _rate(own: Rates, figure: str) -> str:
+    low, high = own.intervals[figure]
+    return f"{getattr(own, figure):.3f} ({low:.3f}–{high:.3f})"
+
+
+def _mark(own: Rates) -> str:
+    return "" if own.reliable else f" {UNRELIABLE}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def plot(results: Results, path: Path) -> None:
+    """Utility against worst-case identification, by the main judge, with the floors."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    main = results.evaluators[0]
+    rows = [row for row in results.worst_case if row.evaluator == main]
     figure, axes = pyplot.subplots(figsize=(8, 5.5))
-    for name in dict.fromkeys(result["defence"] for result in results):
-        own = sorted(
-            (r for r in results if r["defence"] == name), key=lambda r: float(r["utility_auc"])
-        )
-        auc = [r["utility_auc"] for r in own]
-        worst = [r["identification"]["worst_case"] for r in own]
-        top1 = [each["top1"] for each in worst]
-        below = [max(0.0, each["top1"] - each["interval"][0]) for each in worst]
-        above = [max(0.0, each["interval"][1] - each["top1"]) for each in worst]
+    for name in dict.fromkeys(row.defence for row in rows):
+        own = sorted((r for r in rows if r.defence == name), key=lambda row: row.utility_auc)
+        top1 = [row.top1 for row in own]
+        ends = [row.intervals["top1"] for row in own]
         axes.errorbar(
-            auc,
+            [row.utility_auc for row in own],
             top1,
-            yerr=[below, above],
-            label=name.replace("_", " "),
+            yerr=[
+                [max(0.0, y - low) for y, (low, _) in zip(top1, ends, strict=True)],
+                [max(0.0, high - y) for y, (_, high) in zip(top1, ends, strict=True)],
+            ],
+            label=_label(name, own),
             color=COLOURS.get(name),
-            marker="o",
+            marker="o" if all(row.reliable for row in own) else "x",
             capsize=2,
             linewidth=1.5,
         )
-    axes.axhline(results[0]["identification"]["worst_case"]["chance"]["top1"], color="0.7", ls=":")
+    for (name, floor), style in zip(results.floors[main].items(), ("-", "--", "-."), strict=True):
+        axes.axhline(floor.top1, color="0.6", linestyle=style, linewidth=1, label=_words(name))
+    axes.axhline(1 / results.people, color="0.6", linestyle=":", label="one guess")
+    axes.axhline(results.oracle[main].top1, color="0.3", linestyle=":", label="raw photographs")
     axes.set_xlabel("utility: mean ROC-AUC of the cloud model")
-    axes.set_ylabel("worst-case identification, SFace top-1")
-    axes.set_title("Lower right is better; dotted: chance. Not differential privacy.")
-    axes.legend(fontsize=8)
+    axes.set_ylabel(f"worst-case identification, {main} top-1")
+    axes.set_title(
+        "Lower right is better. Not differential privacy."
+        + ("" if results.reliable else "\nx: a self-check failed; not reliable")
+    )
+    axes.legend(fontsize=7)
     figure.tight_layout()
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
     pyplot.close(figure)
+
+
+def _label(name: str, own: list[WorstCase]) -> str:
+    return _words(name) + ("" if all(row.reliable for row in own) else " (not reliable)")

@@ -40,7 +40,7 @@ COMMANDS = [
     ("craft",),
     ("attack",),
     ("report",),
-    ("frontier",),
+    ("evaluate",),
     ("bench",),
     ("bench", "crafting"),
     ("train",),

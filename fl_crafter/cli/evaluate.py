@@ -1,0 +1,84 @@
+"""`fl-crafter evaluate`: a grid of defences under the suite of attacks."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFENCES_HELP = (
+    "Names with their values, such as none,noise:1,crafter:0.1:10; without values the usual ones; "
+    "all defences by default."
+)
+
+
+def evaluate(
+    root: Annotated[
+        Path | None, typer.Option(help="The dataset's folder.", file_okay=False)
+    ] = None,
+    data: Annotated[str, typer.Option(help="celeba, or another with CelebA's labels.")] = "celeba",
+    suite: Annotated[str, typer.Option(help="standard or decoders.")] = "standard",
+    budget: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
+    defences: Annotated[str, typer.Option(help=DEFENCES_HELP)] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
+    faces: Annotated[int, typer.Option(min=0, help="Test photographs; 0 takes all.")] = 0,
+    people: Annotated[int, typer.Option(min=2, help="Private people, all in the gallery.")] = 160,
+    photos: Annotated[int, typer.Option(min=2, help="Photographs of each, at most.")] = 10,
+    public: Annotated[int, typer.Option(min=300, help="Public photographs that are known.")] = 4000,
+    evaluator: Annotated[
+        list[str] | None,
+        typer.Option(help="sface, dlib, oracle or package.module:function; the first is the main."),
+    ] = None,
+    ray: Annotated[
+        int, typer.Option(min=0, help="Processes that measure cells, over Ray; 0 uses none.")
+    ] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("out/evaluation"),
+) -> None:
+    """Measure defences under attack; can be stopped and goes on where it was.
+
+    Utility is the shipped cloud model's mean AUC, never retrained. Draw the report with
+    `fl-crafter report OUT`.
+    """
+    from fl_crafter.cli.files import RESULTS
+    from fl_crafter.evaluation.results import write_results
+    from fl_crafter.study import grid
+    from fl_crafter.study.plan import Plan
+    from fl_crafter.study.points import every_defence
+    from fl_crafter.study.table import write_tables
+
+    plan = Plan(
+        data=data,
+        root=str(root.resolve()) if root else "",
+        people=people,
+        photos=photos,
+        faces=faces,
+        public=public,
+        defences=defences or every_defence(),
+        suite=suite,
+        budget=budget,
+        seeds=tuple(range(seeds)),
+        evaluators=tuple(evaluator or ["sface"]),
+    )
+    results = grid.evaluate(
+        plan,
+        out,
+        command=" ".join(["fl-crafter", *sys.argv[1:]]),
+        announce=typer.echo,
+        elsewhere=(lambda: _over_ray(out, ray)) if ray else None,
+    )
+    write_results(results, out / RESULTS)
+    write_tables(results, out)
+    for check in results.self_checks:
+        mark = "pass" if check.passed else "WARNING"
+        about = f"{check.point}: " if check.point else ""
+        typer.echo(f"{mark:8}{about}{check.name}: {check.text}")
+    typer.echo(f"{out / RESULTS} and tables; draw the report with 'fl-crafter report {out}'")
+
+
+def _over_ray(out: Path, workers: int) -> None:
+    """Measure cells in a process of their own: nothing in this package imports Ray."""
+    command = [sys.executable, "-m", "simulations", "evaluate", str(out), "--workers", str(workers)]
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        raise typer.Exit(status)

@@ -1,0 +1,260 @@
+"""The evaluation's checks of itself, on what the cells hold.
+
+After Tramer et al. (2020), Carlini et al. (2019) and AutoAttack's flags. Where two attacks are
+compared, the check fails only if the weaker one wins by more than chance explains: the 95% interval
+over people of the paired difference lies above 0.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from fl_crafter.evaluation.bootstrap import Resampling, mean_interval
+from fl_crafter.evaluation.cell import Cell
+from fl_crafter.evaluation.collect import by_point, hits
+from fl_crafter.evaluation.record import NO_DEFENCE, Identification
+from fl_crafter.evaluation.results import Check
+
+FEW_PEOPLE = 10
+FEW_SEEDS = 3
+GOOD_JUDGE = 0.9  # of the raw photographs named
+NEAR_ORACLE = 0.9  # of what the judge names on raw photographs
+ONE_FEATURE = 1e-3  # of the clean features' variance
+NO_CHANGE = 1e-3  # of the clean features' spread
+DEAD_ROWS = 0.05
+WORSE_END = 1.1  # last loss over the best
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """What sort of attacks a suite holds, by name.
+
+    Attributes:
+        white: those that hold the encoder's weights.
+        black: those that do not, and do not know the defence.
+        adaptive: those that know the defence.
+    """
+
+    white: Collection[str]
+    black: Collection[str]
+    adaptive: Collection[str]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the checks compare with.
+
+    Attributes:
+        evaluator: the main judge.
+        kinds: of the attacks.
+        identity: who is on each photograph.
+        how: how intervals are made.
+    """
+
+    evaluator: str
+    kinds: Kinds
+    identity: Int64[Tensor, "count"]
+    how: Resampling
+
+
+def check_setup(
+    oracle: Identification, *, people: int, seeds: Collection[int], defences: Collection[str]
+) -> list[Check]:
+    """Whether an evaluation can tell anything: the judge, the people, the seeds, the reference."""
+    return [
+        Check(
+            name="the judge sees",
+            passed=oracle.top1 >= GOOD_JUDGE,
+            figure=oracle.top1,
+            text=f"the evaluator names {oracle.top1:.1%} of the raw photographs; at least "
+            f"{GOOD_JUDGE:.0%} are wanted",
+        ),
+        Check(
+            name="enough people",
+            passed=people >= FEW_PEOPLE,
+            figure=people,
+            text=f"{people} people; at least {FEW_PEOPLE} are wanted",
+        ),
+        Check(
+            name="enough seeds",
+            passed=len(seeds) >= FEW_SEEDS,
+            figure=len(seeds),
+            text=f"{len(seeds)} seeds; at least {FEW_SEEDS} are wanted",
+        ),
+        Check(
+            name="there is a reference",
+            passed=NO_DEFENCE in defences,
+            text="the attacks ran without defence too"
+            if NO_DEFENCE in defences
+            else "nothing ran without defence, so nothing shows that the attacks work",
+        ),
+    ]
+
+
+def check_cells(cells: Iterable[Cell], *, oracle: Identification, bounds: Bounds) -> list[Check]:
+    """All checks that need no further computation, for every point and for the reference."""
+    checks = []
+    for point, own in by_point(cells).items():
+        if own[0].defence == NO_DEFENCE:
+            checks += [_near_oracle(own, oracle, bounds), *_more_knowledge(own, bounds)]
+            checks.append(_gradients_of_attacks(own))
+        else:
+            checks += _release(point, own, bounds)
+        checks.append(_best_counts(point, own))
+        checks.append(
+            _no_better(
+                "adaptive at least as good as black box",
+                own,
+                weaker=bounds.kinds.black,
+                stronger=bounds.kinds.adaptive,
+                bounds=bounds,
+                point=point,
+            )
+        )
+    return checks
+
+
+def _near_oracle(own: Sequence[Cell], oracle: Identification, bounds: Bounds) -> Check:
+    reached = float(hits((c.worst_case[bounds.evaluator] for c in own), within=1).mean())
+    return Check(
+        name="undefended faces are recognised",
+        passed=reached >= NEAR_ORACLE * oracle.top1,
+        figure=reached,
+        text=f"without defence the worst case names {reached:.1%}, on raw photographs the judge "
+        f"names {oracle.top1:.1%}; at least {NEAR_ORACLE:.0%} of that are wanted",
+    )
+
+
+def _more_knowledge(own: Sequence[Cell], bounds: Bounds) -> list[Check]:
+    if not (bounds.kinds.white and bounds.kinds.black):
+        return []
+    return [
+        _no_better(
+            "white box at least as good as black box",
+            own,
+            weaker=bounds.kinds.black,
+            stronger=bounds.kinds.white,
+            bounds=bounds,
+        )
+    ]
+
+
+def _gradients_of_attacks(own: Sequence[Cell]) -> Check:
+    zero = {
+        attack: max(cell.likeness[attack].zero_gradients for cell in own)
+        for attack in own[0].likeness
+    }
+    worst = max(zero, key=zero.__getitem__)
+    return Check(
+        name="no zero gradients",
+        passed=zero[worst] <= DEAD_ROWS,
+        figure=zero[worst],
+        text=f"{zero[worst]:.1%} of the rows start with a zero gradient in {worst}, the attack "
+        f"with the most; at most {DEAD_ROWS:.0%} are allowed",
+    )
+
+
+def _no_better(
+    name: str,
+    own: Sequence[Cell],
+    *,
+    weaker: Collection[str],
+    stronger: Collection[str],
+    bounds: Bounds,
+    point: str = "",
+) -> Check:
+    """The best of the weaker attacks names no more than the best of the stronger ones."""
+    ran = own[0].judged[bounds.evaluator]
+    weaker, stronger = ([a for a in each if a in ran] for each in (weaker, stronger))
+    if not weaker or not stronger:
+        missing = "stronger" if weaker else "weaker"
+        return Check(
+            name=name, passed=False, point=point, text=f"no attack of the {missing} kind ran"
+        )
+    one, other = (_best(own, each, bounds) for each in (weaker, stronger))
+    difference = one[1] - other[1]
+    low, _ = mean_interval(difference, bounds.identity, how=bounds.how)
+    return Check(
+        name=name,
+        passed=low <= 0,
+        figure=float(difference.mean()),
+        point=point,
+        text=f"{one[0]} names {float(one[1].mean()):.1%}, {other[0]} "
+        f"{float(other[1].mean()):.1%}; the difference is "
+        f"{'within' if low <= 0 else 'beyond'} its 95% interval over people",
+    )
+
+
+def _best(
+    own: Sequence[Cell], attacks: Collection[str], bounds: Bounds
+) -> tuple[str, Float[Tensor, "count"]]:
+    """The attack that names the most, and its hits by photograph."""
+    named = {
+        attack: hits((c.judged[bounds.evaluator][attack].guess for c in own), within=1)
+        for attack in attacks
+    }
+    best = max(named, key=lambda attack: float(named[attack].mean()))
+    return best, named[best]
+
+
+def _release(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
+    spread = min(cell.release.spread for cell in own)
+    change = min(cell.release.change for cell in own)
+    gradient = min(cell.release.gradient for cell in own)
+    ended = {status for cell in own for status in cell.release.status}
+    answer = [name for name in bounds.kinds.adaptive if name in own[0].judged[bounds.evaluator]]
+    return [
+        Check(
+            name="releases differ between faces",
+            passed=spread >= ONE_FEATURE,
+            figure=spread,
+            point=point,
+            text=f"released features vary {spread:.2g} times as much as clean ones"
+            + ("" if spread >= ONE_FEATURE else ": the defence always returns one feature"),
+        ),
+        Check(
+            name="the defence acts",
+            passed=change >= NO_CHANGE,
+            figure=change,
+            point=point,
+            text=f"released features are {change:.2g} spreads away from clean ones"
+            + ("" if change >= NO_CHANGE else ": the clean feature is released"),
+        ),
+        Check(
+            name="no attack relies on a dead gradient",
+            passed=gradient >= 1 - DEAD_ROWS or bool(answer),
+            figure=gradient,
+            point=point,
+            text=f"{gradient:.0%} of the rows pass a gradient through the defence; "
+            + (
+                f"the attacks that learn from releases need none ({', '.join(answer)})"
+                if answer
+                else "no attack that learns from releases ran, which would need none"
+            ),
+        ),
+        Check(
+            name="the defence ended well",
+            passed=ended == {"ok"},
+            point=point,
+            text=f"its batches ended as {', '.join(sorted(ended)).replace('_', ' ')}",
+        ),
+    ]
+
+
+def _best_counts(point: str, own: Sequence[Cell]) -> Check:
+    worst, name = 0.0, "none"
+    for cell in own:
+        for attack, likeness in cell.likeness.items():
+            curve = likeness.loss_curve
+            if len(curve) > 1 and min(curve) > 0 and curve[-1] / min(curve) > worst:
+                worst, name = curve[-1] / min(curve), attack
+    return Check(
+        name="the best epoch counts",
+        passed=worst <= WORSE_END,
+        figure=worst,
+        point=point,
+        text=f"no attack ended at more than {worst:.2f} times its best loss ({name}); at most "
+        f"{WORSE_END:g} is allowed",
+    )

@@ -1,0 +1,207 @@
+"""What all cells of a grid share: people, models, the eavesdropper's knowledge, judges, attacks."""
+
+import dataclasses
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from fl_crafter.assets import load_encoder
+from fl_crafter.attacks.base import Attack, AttackerKnowledge
+from fl_crafter.defences.base import Defence, Protected
+from fl_crafter.defences.configured import build_defence
+from fl_crafter.errors import InputError
+from fl_crafter.evaluation.bootstrap import Resampling
+from fl_crafter.evaluation.checks import Bounds
+from fl_crafter.evaluation.dlib import DlibEvaluator
+from fl_crafter.evaluation.evaluator import CallableEvaluator, Evaluator, SFaceEvaluator
+from fl_crafter.evaluation.oracle import train_oracle
+from fl_crafter.evaluation.perception import PerceptualDistance
+from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
+from fl_crafter.faces.open import open_faces
+from fl_crafter.faces.record import Faces, Role
+from fl_crafter.models.split import SplitModel
+from fl_crafter.study.knowledge import attacker_knowledge
+from fl_crafter.study.plan import Plan
+from fl_crafter.study.points import Point
+
+SIZE = 64
+CHUNK = 64
+
+
+@dataclass
+class Bench:
+    """Everything that cells need, opened once in a process.
+
+    Attributes:
+        plan: of the evaluation.
+        truth: by evaluator, the main judge first; all of the same test photographs.
+        evaluators: by name.
+        model: the victim's encoder and the public cloud model.
+        public_feature: of the public photographs.
+        knowledge: of an eavesdropper that does not know the defence.
+        perceptual: distance of images.
+    """
+
+    plan: Plan
+    truth: dict[str, PrivateTruth]
+    evaluators: dict[str, Evaluator]
+    model: SplitModel
+    public_feature: Float[Tensor, "count channels rows columns"]
+    knowledge: AttackerKnowledge
+    perceptual: PerceptualDistance
+    _prepared: dict[int, list[Attack]] = field(default_factory=dict)
+
+    @property
+    def main(self) -> str:
+        """Name of the main judge."""
+        return next(iter(self.evaluators))
+
+    @property
+    def faces(self) -> Faces:
+        """The whole dataset."""
+        return self.truth[self.main].faces
+
+    @property
+    def test(self) -> Int64[Tensor, "tests"]:
+        """Positions in `faces` of the test photographs."""
+        return self.truth[self.main].test
+
+    @property
+    def identity(self) -> Int64[Tensor, "tests"]:
+        """Who is on each test photograph."""
+        return self.truth[self.main].identity
+
+    @property
+    def bounds(self) -> Bounds:
+        """What the checks compare with."""
+        return Bounds(self.main, self.plan.kinds(), self.identity, Resampling())
+
+    def attacks(self, seed: int) -> list[Attack]:
+        """The plan's attacks, with all learnt that needs no transcript."""
+        if seed not in self._prepared:
+            random = torch.Generator().manual_seed(seed)
+            self._prepared = {
+                seed: [a.prepare(self.knowledge, random=random) for a in self.plan.attacks()]
+            }
+        return self._prepared[seed]
+
+    def defence(self, point: Point) -> Defence:
+        """The defence of a point, built from public knowledge."""
+        return build_defence(
+            point.defence,
+            encoder=self.model.encoder,
+            cloud=self.model.cloud,
+            public_feature=self.public_feature,
+            settings=point.settings,
+        )
+
+    def encode(self, image: Float[Tensor, "count 3 height width"]) -> Tensor:
+        """Clean features."""
+        with torch.no_grad():
+            return torch.cat([self.model.encoder(part) for part in image.split(CHUNK)])
+
+    def predict(self, feature: Float[Tensor, "count channels rows columns"]) -> Tensor:
+        """The cloud model's logits."""
+        with torch.no_grad():
+            return torch.cat([self.model.cloud(part) for part in feature.split(CHUNK)])
+
+
+def protect(
+    defence: Defence,
+    feature: Float[Tensor, "count channels rows columns"],
+    *,
+    batch: int,
+    random: torch.Generator,
+) -> list[Protected]:
+    """What a defence releases, batch by batch."""
+    return [defence.protect(part, random=random) for part in feature.split(batch)]
+
+
+def open_bench(plan: Plan) -> Bench:
+    """Open data and networks, and let the judges look at the raw photographs.
+
+    Raises:
+        InputError: the data, an evaluator or a part of the plan is not as it should be.
+    """
+    faces = open_faces(
+        plan.data,
+        Path(plan.root) if plan.root else None,
+        size=SIZE,
+        people=plan.people,
+        photos_per_person=plan.photos,
+        public=plan.public,
+    )
+    public = faces.with_role(Role.PUBLIC).image
+    if not len(public):
+        raise InputError(f"{plan.data} has no public photographs; an eavesdropper needs some.")
+    model = load_encoder()
+    if faces.attributes.shape[1] != 40:
+        raise InputError(
+            f"The shipped cloud model knows CelebA's 40 attributes and {plan.data} has "
+            f"{faces.attributes.shape[1]}; take celeba."
+        )
+    evaluators = {
+        each.name: each for each in (_evaluator(n, faces, model) for n in plan.evaluators)
+    }
+    truth = {name: prepare_truth(faces, evaluator=each) for name, each in evaluators.items()}
+    chosen = spread_over_people(next(iter(truth.values())).identity, plan.faces)
+    with torch.no_grad():
+        feature = torch.cat([model.encoder(part) for part in public.split(CHUNK)])
+    return Bench(
+        plan=plan,
+        truth={name: restricted(own, chosen) for name, own in truth.items()},
+        evaluators=evaluators,
+        model=model,
+        public_feature=feature,
+        knowledge=attacker_knowledge(public, drawn=0, random=torch.Generator()),
+        perceptual=PerceptualDistance(),
+    )
+
+
+def spread_over_people(identity: Int64[Tensor, "tests"], count: int) -> Int64[Tensor, "some"]:
+    """Places of `count` photographs, as many of each person as possible; 0 or too many: all.
+
+    People come in an order that has nothing to do with their numbers.
+    """
+    if not 0 < count < len(identity):
+        return torch.arange(len(identity))
+    people, person = identity.unique(return_inverse=True)
+    turn = torch.empty_like(person)
+    seen = torch.zeros(len(people), dtype=torch.int64)
+    for place, own in enumerate(person.tolist()):
+        turn[place] = seen[own]
+        seen[own] += 1
+    order = torch.randperm(len(people), generator=torch.Generator().manual_seed(0))
+    key = turn * len(people) + order[person]
+    return key.argsort()[:count].sort().values
+
+
+def restricted(truth: PrivateTruth, place: Int64[Tensor, "some"]) -> PrivateTruth:
+    """The truth of some of the test photographs, among all people of the gallery."""
+    return dataclasses.replace(
+        truth,
+        test=truth.test[place],
+        landmarks=truth.landmarks[place],
+        embedding=truth.embedding[place],
+    )
+
+
+def _evaluator(name: str, faces: Faces, model: SplitModel) -> Evaluator:
+    if name == "sface":
+        return SFaceEvaluator()
+    if name == "dlib":
+        return DlibEvaluator()
+    if name == "oracle":
+        return train_oracle(faces, model)
+    module, _, function = name.partition(":")
+    try:
+        return CallableEvaluator(getattr(importlib.import_module(module), function), name=name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"There is no evaluator '{name}'; choose sface, dlib, oracle or "
+            "package.module:function, which must be importable."
+        ) from error

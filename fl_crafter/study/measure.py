@@ -1,0 +1,161 @@
+"""Measure one cell: protect, predict, attack, judge."""
+
+import dataclasses
+import time
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fl_crafter.attacks.suite import run_suite
+from fl_crafter.defences.base import Defence
+from fl_crafter.evaluation.bootstrap import Interval, Resampling, interval_over_people
+from fl_crafter.evaluation.cell import Cell, Judged, Likeness, Release, guess, worst_guess
+from fl_crafter.evaluation.evaluate import AttackJudgement, judge_attack
+from fl_crafter.evaluation.metrics import (
+    mean_auc,
+    peak_signal_to_noise,
+    similarity_to_others,
+    structural_similarity,
+    utility,
+)
+from fl_crafter.study.bench import Bench, protect
+from fl_crafter.study.points import Point
+
+PROBED_ROWS = 4
+Pictures = dict[str, Float[Tensor, "count 3 height width"]]
+
+
+def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
+    """Everything about one defence at one setting with one seed, and each attack's pictures."""
+    victim, attacker = (torch.Generator().manual_seed(2 * seed + each) for each in range(2))
+    defence = bench.defence(point)
+    raw = bench.faces.image[bench.test]
+    clean = bench.encode(raw)
+    released, release = _release(defence, clean, point.batch, victim)
+
+    def again(part: Tensor) -> Tensor:
+        parts = protect(defence, part, batch=point.batch, random=attacker)
+        return torch.cat([each.feature for each in parts])
+
+    knowledge = dataclasses.replace(bench.knowledge, release=again)
+    likeness: dict[str, Likeness] = {}
+    judgement: dict[str, dict[str, AttackJudgement]] = {name: {} for name in bench.evaluators}
+    began = time.monotonic()
+    for attack, result, _ in run_suite(bench.attacks(seed), released, knowledge, random=attacker):
+        seconds = time.monotonic() - began
+        image = result.image.detach().cpu().clamp(0, 1)
+        likeness[attack.name] = Likeness(
+            ssim=float(structural_similarity(raw, image).mean()),
+            psnr=float(peak_signal_to_noise(raw, image).mean()),
+            perceptual_distance=float(bench.perceptual(raw, image).mean()),
+            loss_curve=tuple(result.loss_curve),
+            zero_gradients=result.zero_gradients,
+            seconds=seconds,
+        )
+        for name, evaluator in bench.evaluators.items():
+            judgement[name][attack.name] = judge_attack(
+                image, torch.arange(len(raw)), truth=bench.truth[name], evaluator=evaluator
+            )
+        began = time.monotonic()
+    auc, interval = _utility(bench, released)
+    cell = Cell(
+        defence=point.defence,
+        parameter=point.parameter,
+        value=point.value,
+        seed=seed,
+        release=release,
+        utility_auc=auc,
+        utility_interval=interval,
+        likeness=likeness,
+        judged={name: _judged(bench, name, own) for name, own in judgement.items()},
+        worst_case={
+            name: worst_guess(
+                {attack: each.rank for attack, each in own.items()},
+                {attack: each.score for attack, each in own.items()},
+                bench.truth[name].gallery.column(bench.identity),
+            )
+            for name, own in judgement.items()
+        },
+        linked={},
+    )
+    pictures = {attack: own.image for attack, own in judgement[bench.main].items()}
+    return cell, pictures
+
+
+def _judged(
+    bench: Bench, evaluator: str, judgement: dict[str, AttackJudgement]
+) -> dict[str, Judged]:
+    truth = bench.truth[evaluator]
+    column = truth.gallery.column(truth.identity)
+    return {
+        attack: Judged(
+            guess=guess(each.rank, each.score, column),
+            feature_similarity=float(each.similarity.diagonal().mean()),
+            feature_similarity_floor=similarity_to_others(
+                each.similarity, truth.identity, truth.identity
+            ),
+        )
+        for attack, each in judgement.items()
+    }
+
+
+def _release(
+    defence: Defence, clean: Tensor, batch: int, random: torch.Generator
+) -> tuple[Tensor, Release]:
+    """What the defence releases, and what it did."""
+    began = time.monotonic()
+    parts = protect(defence, clean, batch=batch, random=random)
+    seconds = time.monotonic() - began
+    released = torch.cat([part.feature for part in parts]).detach()
+    status: dict[str, int] = {}
+    for part in parts:
+        status[str(part.status)] = status.get(str(part.status), 0) + 1
+    names = set.intersection(*(set(part.figures) for part in parts))
+    weight = [len(part.feature) / len(clean) for part in parts]
+    spread = clean.var(0).mean().clamp_min(1e-12)
+    return released, Release(
+        change=float(((released - clean).square().mean() / spread).sqrt()),
+        spread=float(released.var(0).mean() / spread),
+        gradient=gradient_share(defence, clean[:PROBED_ROWS], random=random),
+        status=status,
+        figures={
+            name: sum(w * p.figures[name] for w, p in zip(weight, parts, strict=True))
+            for name in sorted(names)
+        },
+        seconds=seconds,
+    )
+
+
+def gradient_share(
+    defence: Defence,
+    feature: Float[Tensor, "count channels rows columns"],
+    *,
+    random: torch.Generator,
+) -> float:
+    """Share of rows through which a gradient reaches back from the release to the clean feature.
+
+    0 is what a defence that optimises, looks up or rounds gives: nothing that an attack which
+    follows gradients through it finds is evidence.
+    """
+    leaf = feature.clone().requires_grad_(True)
+    with torch.enable_grad():
+        released = defence.protect(leaf, random=random).feature
+        if not released.requires_grad:
+            return 0.0
+        weight = torch.linspace(0.5, 1.5, released[0].numel()).view_as(released[0])
+        (gradient,) = torch.autograd.grad((released * weight).sum(), leaf, allow_unused=True)
+    if gradient is None:
+        return 0.0
+    size = gradient.flatten(1).norm(dim=1)
+    return float((size.isfinite() & (size > 0)).double().mean())
+
+
+def _utility(bench: Bench, released: Tensor) -> tuple[float, Interval]:
+    labels, names = bench.faces.attributes[bench.test], bench.faces.attribute_names
+    score = bench.predict(released)
+    served = utility(score, labels, names=names)
+    interval = interval_over_people(
+        lambda weight: mean_auc(score, labels, weight), bench.identity, how=Resampling()
+    )
+    return sum(served.auc.values()) / len(served.auc), interval

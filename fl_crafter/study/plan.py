@@ -1,0 +1,110 @@
+"""What an evaluation measures, as one frozen value that every worker can read from a file."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fl_crafter.attacks.adaptive import AdaptiveDecoder
+from fl_crafter.attacks.base import Attack
+from fl_crafter.attacks.black_box import BlackBoxDecoder
+from fl_crafter.attacks.suite import BUDGETS, standard
+from fl_crafter.errors import InputError
+from fl_crafter.evaluation.checks import Kinds
+from fl_crafter.files import write_text
+from fl_crafter.study.points import Point, parse_defences
+
+SUITES = ("standard", "decoders")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The grid and its surroundings.
+
+    Attributes:
+        data: name of the dataset.
+        root: its folder; empty where it needs none.
+        people: private people, those of the gallery.
+        photos: photographs of each, at most.
+        faces: test photographs, at most; 0 takes all.
+        public: public photographs, at most.
+        defences: see `parse_defences`.
+        suite: one of `SUITES`.
+        budget: of the standard suite.
+        seeds: of the defences' and the attacks' randomness.
+        evaluators: `sface`, `dlib`, `oracle` or
+            `package.module:function`; the first is the main one.
+    """
+
+    data: str
+    root: str
+    people: int
+    photos: int
+    faces: int
+    public: int
+    defences: str
+    suite: str
+    budget: str
+    seeds: tuple[int, ...]
+    evaluators: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("suite", self.suite, SUITES),
+            ("budget", self.budget, BUDGETS),
+        ):
+            if value not in known:
+                raise InputError(f"There is no {name} '{value}'; choose from {', '.join(known)}.")
+        if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
+            raise InputError("An evaluation takes one or more seeds, each once.")
+        self.points()
+
+    def points(self) -> tuple[Point, ...]:
+        """The defences and their settings."""
+        return parse_defences(self.defences)
+
+    def attacks(self) -> list[Attack]:
+        """In increasing cost."""
+        if self.suite == "decoders":
+            return [BlackBoxDecoder(steps=100), AdaptiveDecoder(images=600, steps=150)]
+        return standard(self.budget)
+
+    def kinds(self) -> Kinds:
+        """What sort the attacks are of."""
+        attacks = self.attacks()
+        static = [attack.name for attack in attacks if not attack.adaptive]
+        return Kinds(
+            white=[name for name in static if name.startswith("white_box")],
+            black=[name for name in static if name.startswith("black_box")],
+            adaptive=[attack.name for attack in attacks if attack.adaptive],
+        )
+
+    def fixed(self) -> dict[str, Any]:
+        """What must be the same for cells to stand in one table."""
+        own = dataclasses.asdict(self)
+        for name in ("root", "defences", "seeds"):
+            del own[name]
+        return own | {
+            "evaluators": list(self.evaluators),
+            "attacks": [str(attack) for attack in self.attacks()],
+        }
+
+    def write(self, path: Path) -> None:
+        """Write the plan as JSON, whole."""
+        write_text(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+    @staticmethod
+    def read(path: Path) -> "Plan":
+        """Read what `write` wrote.
+
+        Raises:
+            InputError: there is no such file, or it holds no plan.
+        """
+        try:
+            known = json.loads(path.read_text("utf-8"))
+            return Plan(**known | {name: tuple(known[name]) for name in ("seeds", "evaluators")})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} holds no plan of an evaluation; run it again.") from error

@@ -1,0 +1,135 @@
+"""The grid's points: every defence, at settings from much privacy to much utility."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from fl_crafter.defences.configured import NAMES, DefenceSettings
+from fl_crafter.errors import InputError
+from fl_crafter.evaluation.cell import point_name
+
+BASE = DefenceSettings()
+
+
+@dataclass(frozen=True)
+class Point:
+    """One defence at one setting.
+
+    Attributes:
+        defence: its name.
+        parameter: the setting that trades privacy for utility; empty where there is none.
+        value: of that setting.
+        settings: all of them.
+        batch: photographs protected together.
+    """
+
+    defence: str
+    parameter: str
+    value: float
+    settings: DefenceSettings
+    batch: int = 32
+
+    @property
+    def name(self) -> str:
+        """In tables, and of the file of its figures."""
+        return point_name(self.defence, self.parameter, self.value)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The setting of a defence that trades privacy for utility.
+
+    Attributes:
+        parameter: its name.
+        values: from much privacy to much utility, or as near to that as the defence comes.
+        settings: value -> all settings.
+        limit: the value at which next to nothing is protected any more; None where there is none.
+        batch: photographs protected together.
+    """
+
+    parameter: str
+    values: tuple[float, ...]
+    settings: Callable[[float], DefenceSettings]
+    limit: float | None = None
+    batch: int = 32
+
+    def point(self, defence: str, value: float) -> Point:
+        """The point at one value."""
+        return Point(defence, self.parameter, value, self.settings(value), self.batch)
+
+
+def _with(name: str, kind: type[int] | type[float]) -> Callable[[float], DefenceSettings]:
+    return lambda value: dataclasses.replace(BASE, **{name: kind(value)})
+
+
+def _crafted(rate: float = BASE.crafter.rate) -> Callable[[float], DefenceSettings]:
+    """Crafter's settings; where eavesdroppers are simulated, the cheap ones."""
+
+    def settings(weight: float) -> DefenceSettings:
+        crafter = dataclasses.replace(BASE.crafter, utility_weight=weight, rate=rate)
+        return dataclasses.replace(
+            BASE, crafter=crafter, latent_eavesdropper=0.0, amortised_eavesdropper=1.0
+        )
+
+    return settings
+
+
+SCALES: dict[str, Scale] = {
+    "none": Scale("", (1.0,), lambda value: BASE),
+    "noise": Scale("deviation", (2.0, 1.0, 0.5), _with("deviation", float), limit=0.01),
+    "substitution": Scale("neighbours", (16.0, 4.0, 1.0), _with("neighbours", int)),
+    "transport": Scale("", (1.0,), lambda value: BASE, batch=1000),
+    "projection": Scale(
+        "components", (16.0, 64.0, 128.0, 256.0), _with("components", int), limit=1000.0
+    ),
+    "crafter": Scale(
+        "utility_weight", (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0), _crafted(), limit=1000.0
+    ),
+    "crafter_simulated": Scale("utility_weight", (10.0, 100.0), _crafted(), limit=1e5),
+    "crafter_z": Scale("utility_weight", (20.0,), _crafted(rate=0.02)),
+}
+
+
+def parse_defences(text: str) -> tuple[Point, ...]:
+    """The points of `none,noise:1,crafter:0.1:10`: names with their values, or all the usual ones.
+
+    Raises:
+        InputError: a name is unknown or repeated, or a value is no number that the defence takes.
+    """
+    found: dict[str, tuple[Point, ...]] = {}
+    for item in text.split(","):
+        name, *values = (part.strip() for part in item.split(":"))
+        if name not in SCALES:
+            raise InputError(
+                f"--defences: there is no defence '{name}' to evaluate; choose from "
+                f"{', '.join(SCALES)}."
+            )
+        if name in found:
+            raise InputError(f"--defences names '{name}' twice; give all its values at once.")
+        found[name] = tuple(_points(name, values))
+    return tuple(point for points in found.values() for point in points)
+
+
+def _points(name: str, values: list[str]) -> Iterable[Point]:
+    scale = SCALES[name]
+    if values and not scale.parameter:
+        raise InputError(
+            f"--defences: '{name}' has no setting, but a value is given; leave it out."
+        )
+    for value in values or scale.values:
+        try:
+            number = float(value)
+            if not (math.isfinite(number) and number >= 0):
+                raise ValueError
+            yield scale.point(name, number)
+        except ValueError as error:
+            raise InputError(
+                f"--defences: {scale.parameter} of '{name}' cannot be '{value}'; give a number "
+                "from 0."
+            ) from error
+
+
+def every_defence() -> str:
+    """The names of all defences that a grid can hold, as `--defences` takes them."""
+    return ",".join(name for name in NAMES if name in SCALES)

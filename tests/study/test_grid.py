@@ -1,0 +1,133 @@
+"""The grid's bookkeeping: files, resume, results, tables."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fl_crafter.errors import InputError
+from fl_crafter.evaluation.results import Results, read_results, write_results
+from fl_crafter.report.pictures import Pictures
+from fl_crafter.study import grid
+from fl_crafter.study.bench import Bench
+from fl_crafter.study.plan import Plan
+from fl_crafter.study.table import markdown, write_tables
+
+
+class OneStep(Plan):
+    """The smoke budget of the standard suite."""
+
+
+@pytest.fixture(scope="module")
+def small(make_plan: Callable[..., Plan], bench: Bench) -> tuple[Plan, Bench]:
+    """A plan whose attacks cost nothing, and its bench."""
+    import dataclasses
+
+    known = dataclasses.asdict(make_plan(seeds=(0, 1)))
+    plan = OneStep(**known)
+    fields = {each.name: getattr(bench, each.name) for each in dataclasses.fields(Bench)}
+    return plan, Bench(**fields | {"plan": plan, "_prepared": {}})
+
+
+@pytest.fixture
+def evaluated(
+    small: tuple[Plan, Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Plan, Bench, Path, Results]:
+    plan, bench = small
+    monkeypatch.setattr(grid, "open_bench", lambda plan: bench)
+    results = grid.evaluate(plan, tmp_path, command="test", announce=lambda line: None)
+    return plan, bench, tmp_path, results
+
+
+def test_an_evaluation_goes_on_where_it_was(
+    evaluated: tuple[Plan, Bench, Path, Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, _, out, results = evaluated
+    names = {"none-seed0", "none-seed1", "noise-1-seed0", "noise-1-seed1"}
+    assert {path.stem for path in (out / "cells").iterdir()} == names
+    assert {path.stem for path in (out / "pictures").iterdir()} == names
+    (out / "cells" / "noise-1-seed1.json").unlink()
+    lines: list[str] = []
+    again = grid.evaluate(plan, out, command="test", announce=lines.append)
+    assert lines[0] == "1 of 4 cells to measure"
+    assert sum(line.startswith("noise-1") for line in lines) == 1
+
+    def figures(results: Results) -> list[dict]:
+        return [row.model_dump() for row in results.results]
+
+    assert figures(again) == figures(results)
+
+
+def test_results_hold_every_row_and_no_picture(
+    evaluated: tuple[Plan, Bench, Path, Results],
+) -> None:
+    plan, bench, out, results = evaluated
+    attacks = [attack.name for attack in plan.attacks()]
+    assert len(results.results) == 2 * 2 * len(attacks)
+    assert [row.point for row in results.worst_case] == ["none", "noise-1"]
+    assert {row.seed for row in results.results} == {0, 1}
+    assert not results.reliable  # two seeds, and attacks that do next to nothing
+    assert not any(row.reliable for row in results.worst_case)
+    for worst in results.worst_case:
+        own = [row.top1 for row in results.results if row.point == worst.point]
+        assert worst.top1 >= max(own) - 1e-9 or len(set(own)) > 1
+    write_results(results, out / "results.json")
+    assert read_results(out / "results.json") == results
+    stored = json.loads((out / "results.json").read_text())
+    assert {"results", "worst_case", "self_checks", "floors", "versions"} <= stored.keys()
+    assert "planted" in stored["dataset"] and str(out) not in json.dumps(stored)
+
+
+def test_tables_mark_what_is_unreliable(evaluated: tuple[Plan, Bench, Path, Results]) -> None:
+    _, _, out, results = evaluated
+    text = markdown(results)
+    assert "| `noise` ⚠ | 1 |" in text and "**warning** ⚠" in text
+    write_tables(results, out)
+    assert (out / "evaluation.png").stat().st_size > 5000
+    assert not list(out.glob("*.partial"))
+
+
+def test_pictures_are_those_of_reports(evaluated: tuple[Plan, Bench, Path, Results]) -> None:
+    _, bench, out, _ = evaluated
+    path = out / "pictures" / "noise-1-seed0.safetensors"
+    pictures = Pictures.load(path)
+    assert len(pictures.raw) == grid.SHOWN_PEOPLE
+    assert {defence for defence, _ in pictures.reconstruction} == {"noise-1"}
+    assert load_file(path)["raw"].dtype == torch.uint8
+    first = (bench.faces.image[bench.test[0]] * 255).round().to(torch.uint8)
+    assert torch.equal(pictures.raw[0], first)
+
+
+def test_a_cell_of_another_plan_or_a_broken_one_is_refused(
+    evaluated: tuple[Plan, Bench, Path, Results],
+) -> None:
+    plan, _, out, _ = evaluated
+    path = out / "cells" / "none-seed0.json"
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps(stored | {"plan": {}}))
+    with pytest.raises(InputError, match="another evaluation"):
+        grid.read_cell(path, plan)
+    for broken in ('{"plan": ', "{}", json.dumps(stored | {"cell": {"defence": "none"}})):
+        path.write_text(broken)
+        with pytest.raises(InputError, match="broken"):
+            grid.read_cell(path, plan)
+
+
+def test_other_processes_may_measure(
+    small: tuple[Plan, Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, bench = small
+    monkeypatch.setattr(grid, "open_bench", lambda plan: bench)
+    measured: list[str] = []
+
+    def worker() -> None:
+        left = grid.missing(OneStep.read(tmp_path / grid.PLAN), tmp_path)
+        own = [task for task in grid.tasks(plan) if task[0].name in {p.name for p, _ in left}]
+        grid.run_cells(plan, own, tmp_path, bench=bench, announce=measured.append)
+
+    lines: list[str] = []
+    grid.evaluate(plan, tmp_path, command="test", announce=lines.append, elsewhere=worker)
+    assert len(measured) == 4 and not any("seed" in line for line in lines)
