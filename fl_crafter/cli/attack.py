@@ -37,7 +37,7 @@ def attack(
 
     from fl_crafter.attacks.suite import BUDGETS, run_suite, standard
     from fl_crafter.cli.files import write_contact_sheet
-        from fl_crafter.models.split import feature_shape
+    from fl_crafter.models.split import feature_shape
     from fl_crafter.study.knowledge import attacker_knowledge, with_defence
     from fl_crafter.training.loop import write_safetensors
     from fl_crafter.transcript import read_features

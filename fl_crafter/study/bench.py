@@ -30,6 +30,7 @@ from fl_crafter.study.points import Point
 
 SIZE = 64
 CHUNK = 64
+ORACLE = "oracle"
 
 
 @dataclass
@@ -127,6 +128,7 @@ def open_bench(plan: Plan) -> Bench:
     Raises:
         InputError: the data, an evaluator or a part of the plan is not as it should be.
     """
+    given = {name: _evaluator(name) for name in plan.evaluators if name != ORACLE}
     faces = open_faces(
         plan.data,
         Path(plan.root) if plan.root else None,
@@ -144,9 +146,8 @@ def open_bench(plan: Plan) -> Bench:
             f"The shipped cloud model knows CelebA's 40 attributes and {plan.data} has "
             f"{faces.attributes.shape[1]}; take celeba."
         )
-    evaluators = {
-        each.name: each for each in (_evaluator(n, faces, model) for n in plan.evaluators)
-    }
+    judges = [given.get(name) or train_oracle(faces, model) for name in plan.evaluators]
+    evaluators = {judge.name: judge for judge in judges}
     truth = {name: prepare_truth(faces, evaluator=each) for name, each in evaluators.items()}
     chosen = spread_over_people(next(iter(truth.values())).identity, plan.faces)
     with torch.no_grad():
@@ -190,13 +191,11 @@ def restricted(truth: PrivateTruth, place: Int64[Tensor, "some"]) -> PrivateTrut
     )
 
 
-def _evaluator(name: str, faces: Faces, model: SplitModel) -> Evaluator:
+def _evaluator(name: str) -> Evaluator:
     if name == "sface":
         return SFaceEvaluator()
     if name == "dlib":
         return DlibEvaluator()
-    if name == "oracle":
-        return train_oracle(faces, model)
     module, _, function = name.partition(":")
     try:
         return CallableEvaluator(getattr(importlib.import_module(module), function), name=name)

@@ -20,7 +20,7 @@ def attacker_knowledge(
     device: str = "cpu",
     weights: Path | None = None,
 ) -> AttackerKnowledge:
-    """What an eavesdropper knows that does not know the defence; its decoder is not the one that defences simulate.
+    """What an eavesdropper knows without the defence; its decoder is none that defences simulate.
 
     Args:
         public_image: photographs of other people.

@@ -68,7 +68,8 @@ def _read(path: Path) -> Tensor:
     if feature.ndim != 4 or not feature.is_floating_point():
         raise InputError(
             f"{path} holds a {str(feature.dtype).removeprefix('torch.')} tensor of shape "
-            f"{list(named[0].shape)}; features are floating point, [count, channels, rows, columns]."
+            f"{list(named[0].shape)}; "
+            "features are [count, channels, rows, columns] of floating point."
         )
     feature = feature.float()
     if not bool(feature.isfinite().all()):

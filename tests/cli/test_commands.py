@@ -17,8 +17,7 @@ from fl_crafter.defences import configured
 from fl_crafter.defences.base import Protected, Status
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.faces.photo import read_photo
-from fl_crafter.training.loop import read_metadata, write_safetensors
-from fl_crafter.transcript import Transcript
+from fl_crafter.training.loop import read_metadata
 
 
 @pytest.fixture
@@ -186,53 +185,6 @@ def test_craft_wants_people_and_a_defence(
     refused("craft", folder, "--out", out, "--defence", "blur", named=("'blur'", "projection"))
     for weight in ("-1", "nan", "inf"):
         refused("craft", folder, "--out", out, f"--utility-weight={weight}", named=(weight,))
-    assert not out.exists()
-
-
-def transcript(path: Path, *, shape: tuple[int, int, int], count: int = 2) -> Path:
-    number = torch.zeros(count, dtype=torch.int64)
-    feature, labels = torch.rand(count, *shape), torch.zeros(count, 1)
-    Transcript(feature, labels, number, number + 1, number, torch.arange(count)).save(path)
-    return path
-
-
-def test_attack_wants_a_transcript_and_an_attack(
-    refused: Callable[..., str], tmp_path: Path
-) -> None:
-    out, absent = tmp_path / "out", tmp_path / "absent.safetensors"
-    good = transcript(tmp_path / "good.safetensors", shape=(64, 16, 16))
-    refused("attack", absent, "--out", out, named=(absent,))
-    refused("attack", good, "--out", out, "--attack", "guess", named=("'guess'", "white_box"))
-    other = tmp_path / "other.safetensors"
-    write_safetensors(other, {"image": torch.zeros(1)})
-    refused("attack", other, "--out", out, named=(other,))
-    other.write_bytes(good.read_bytes()[:-40])
-    refused("attack", other, "--out", out, named=(other, "cut short"))
-    other.write_text("no tensors")
-    refused("attack", other, "--out", out, named=(other,))
-    assert not out.exists()
-
-
-def test_attack_writes_what_it_sees(run: Callable[..., Result], tmp_path: Path) -> None:
-    record = transcript(tmp_path / "transcript.safetensors", shape=(64, 16, 16))
-    out = tmp_path / "out"
-    result = run("attack", record, "--out", out, "--attack", "white_box_latent")
-    assert result.exit_code == 0, result.output
-    names = {"white_box_latent.safetensors", "white_box_latent.png"}
-    assert {path.name for path in out.iterdir()} == names
-    assert load_file(out / "white_box_latent.safetensors")["image"].shape == (2, 3, 64, 64)
-    with Image.open(out / "white_box_latent.png") as sheet:
-        assert sheet.size == (640, 64)
-
-
-def test_attack_wants_features_of_the_shipped_encoder(
-    refused: Callable[..., str], tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    small = transcript(tmp_path / "small.safetensors", shape=(8, 4, 4))
-    refused("attack", small, "--out", out, named=(small, "[8, 4, 4]", "[64, 16, 16]"))
-    empty = transcript(tmp_path / "empty.safetensors", shape=(64, 16, 16), count=0)
-    refused("attack", empty, "--out", out, named=(empty, "0 features"))
     assert not out.exists()
 
 

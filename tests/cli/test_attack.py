@@ -1,0 +1,119 @@
+"""`fl-crafter attack`: features of any system, one sentence for whatever is no feature."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+from typer.testing import Result
+
+from fl_crafter.training.loop import write_safetensors
+from fl_crafter.transcript import Transcript, read_features
+
+SHAPE = (64, 16, 16)
+
+
+def transcript(path: Path, *, shape: tuple[int, int, int] = SHAPE, count: int = 2) -> Path:
+    number = torch.zeros(count, dtype=torch.int64)
+    feature, labels = torch.rand(count, *shape), torch.zeros(count, 1)
+    Transcript(feature, labels, number, number + 1, number, torch.arange(count)).save(path)
+    return path
+
+
+def stored(path: Path, **tensors: Tensor) -> Path:
+    write_safetensors(path, tensors)
+    return path
+
+
+def test_attack_wants_features_and_an_attack(refused: Callable[..., str], tmp_path: Path) -> None:
+    out, absent = tmp_path / "out", tmp_path / "absent.safetensors"
+    good = transcript(tmp_path / "good.safetensors")
+    refused("attack", absent, "--out", out, named=(absent, "does not exist"))
+    refused("attack", good, "--out", out, "--attack", "guess", named=("'guess'", "white_box"))
+    refused("attack", good, "--out", out, "--budget", "huge", named=("'huge'", "cpu"))
+    refused("attack", good, "--out", out, "--attack", "adaptive_decoder", named=("--defence",))
+    refused(
+        "attack", good, "--out", out, "--budget", "smoke", "--defence", "blur", named=("'blur'",)
+    )
+    refused("attack", good, "--out", out, "--weights", tmp_path, named=(tmp_path, "weights"))
+    assert not out.exists()
+
+
+def test_unknown_formats_get_one_sentence(refused: Callable[..., str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    good = transcript(tmp_path / "good.safetensors")
+    other = tmp_path / "other.safetensors"
+    for content in (good.read_bytes()[:-40], b"no tensors", b""):
+        other.write_bytes(content)
+        refused("attack", other, "--out", out, named=(other, "no safetensors file or was cut"))
+    stored(other, image=torch.zeros(2, 3, 8, 8), mask=torch.zeros(2))
+    refused("attack", other, "--out", out, named=(other, "image, mask", "'feature'"))
+    stored(other, feature=torch.zeros(2, 3, 8, 8), features=torch.zeros(2, 3, 8, 8))
+    refused("attack", other, "--out", out, named=(other, "'feature'"))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("feature", "named"),
+    [
+        (torch.zeros(2, 5), "[2, 5]"),
+        (torch.zeros(2, *SHAPE, dtype=torch.int64), "int64"),
+        (torch.full((1, *SHAPE), float("inf")), "not finite"),
+        (torch.zeros(2, 8, 4, 4), "[8, 4, 4]"),
+        (torch.zeros(0, *SHAPE), "0 features"),
+    ],
+)
+def test_wrong_features_get_one_sentence(
+    feature: Tensor, named: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    path = stored(tmp_path / "wrong.safetensors", feature=feature)
+    refused("attack", path, "--out", tmp_path / "out", named=(path, named))
+    assert not (tmp_path / "out").exists()
+
+
+def test_mixed_shapes_and_empty_folders_get_one_sentence(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "features", tmp_path / "out"
+    folder.mkdir()
+    refused("attack", folder, "--out", out, named=(folder, "no .safetensors file"))
+    one = stored(folder / "a.safetensors", feature=torch.zeros(1, *SHAPE))
+    two = stored(folder / "b.safetensors", feature=torch.zeros(1, 64, 8, 8))
+    refused("attack", folder, "--out", out, named=(one, two, "[64, 8, 8]", "[64, 16, 16]"))
+    empty = transcript(tmp_path / "empty.safetensors", count=0)
+    refused("attack", empty, "--out", out, named=(empty, "0 features"))
+    small = transcript(tmp_path / "small.safetensors", shape=(8, 4, 4))
+    refused("attack", small, "--out", out, named=(small, "[8, 4, 4]", "[64, 16, 16]"))
+    assert not out.exists()
+
+
+def test_features_of_other_systems_are_read_in_order(tmp_path: Path) -> None:
+    feature = torch.rand(4, *SHAPE)
+    stored(tmp_path / "b.safetensors", activations=feature[2:3].half())
+    stored(tmp_path / "a.safetensors", features=feature[:2])
+    stored(tmp_path / "c.safetensors", feature=feature[3], labels=torch.zeros(1, 2))
+    (tmp_path / "notes.txt").write_text("not a feature")
+    found = read_features(tmp_path)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, feature, atol=1e-3, rtol=1e-3)
+
+
+def test_attack_writes_what_it_sees(run: Callable[..., Result], tmp_path: Path) -> None:
+    record = transcript(tmp_path / "transcript.safetensors")
+    out = tmp_path / "out"
+    options = ("--attack", "white_box_latent", "--budget", "smoke")
+    result = run("attack", record, "--out", out, *options)
+    assert result.exit_code == 0, result.output
+    names = {"white_box_latent.safetensors", "white_box_latent.png"}
+    assert {path.name for path in out.iterdir()} == names
+    image = load_file(out / "white_box_latent.safetensors")["image"]
+    assert image.shape == (2, 3, 64, 64)
+    with Image.open(out / "white_box_latent.png") as sheet:
+        assert sheet.size == (640, 64)
+    again = tmp_path / "again"
+    folder = stored(tmp_path / "features" / "a.safetensors", x=read_features(record)).parent
+    assert run("attack", folder, "--out", again, *options).exit_code == 0
+    assert torch.equal(load_file(again / "white_box_latent.safetensors")["image"], image)

@@ -1,0 +1,186 @@
+"""The page of an evaluation: what failed is marked wherever it stands."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from fl_crafter.cli.main import app
+from fl_crafter.evaluation.record import Chance
+from fl_crafter.evaluation.results import (
+    AttackResult,
+    Check,
+    Linkability,
+    Results,
+    WorstCase,
+    write_results,
+)
+from fl_crafter.report import Pictures
+from fl_crafter.report.evaluation_page import render_evaluation
+from fl_crafter.report.grid_plot import grid_plot
+from fl_crafter.study.table import markdown
+from tests.report.conftest import identified
+
+RATES = {
+    "top5": 0.5,
+    "tar_far_1e2": 0.3,
+    "tar_far_1e3": 0.1,
+    "chance": Chance(top1=0.01, top5=0.05),
+}
+
+
+def rates(defence: str, value: float, top1: float, *, reliable: bool = True) -> dict[str, Any]:
+    interval = (max(0.0, top1 - 0.05), min(1.0, top1 + 0.05))
+    names = ("top1", "top5", "tar_far_1e2", "tar_far_1e3", "utility_auc")
+    weighted = defence == "crafter"
+    return RATES | {
+        "defence": defence,
+        "parameter": "utility_weight" if weighted else "",
+        "value": value,
+        "utility_weight": value if weighted else None,
+        "reliable": reliable,
+        "top1": top1,
+        "intervals": dict.fromkeys(names, interval),
+    }
+
+
+def results(*, reliable: bool) -> Results:
+    points = [("none", 1.0, 0.9), ("crafter", 0.1, 0.06), ("crafter", 10.0, 0.12)]
+    bad = Check(name="the defence acts", passed=reliable, text="it does not", point="crafter-10")
+    good = Check(name="enough people", passed=True, figure=160, text="160 people")
+
+    def sound(defence: str, value: float) -> bool:
+        return reliable or (defence, value) != ("crafter", 10.0)
+
+    worst = [
+        WorstCase(
+            **rates(d, v, top1, reliable=sound(d, v)),
+            evaluator="SFace",
+            seeds=(0, 1),
+            top1_by_seed=(top1, top1),
+            best_attack="adaptive_decoder",
+            roc={"0.01": 0.3},
+            utility_auc=0.85 + 0.01 * place,
+        )
+        for place, (d, v, top1) in enumerate(points)
+    ]
+    single = [
+        AttackResult(
+            **rates(d, v, top1, reliable=sound(d, v)),
+            attack="adaptive_decoder",
+            evaluator="SFace",
+            seed=seed,
+            feature_similarity=0.4,
+            feature_similarity_floor=0.1,
+            ssim=0.5,
+            psnr=18.25,
+            perceptual_distance=0.7,
+            utility_auc=0.85,
+        )
+        for d, v, top1 in points
+        for seed in (0, 1)
+    ]
+    linked = [
+        Linkability(
+            **rates(d, v, top1, reliable=sound(d, v)),
+            evidence=evidence,
+            seeds=(0, 1),
+            labels_top1=0.451,
+        )
+        for (d, v, top1), evidence in zip(
+            points, ("labels", "released features", "released features"), strict=True
+        )
+    ]
+    return Results(
+        dataset="celeba",
+        people=160,
+        photographs=320,
+        public_photographs=4000,
+        evaluators=("SFace",),
+        seeds=(0, 1),
+        suite="standard",
+        budget="cpu",
+        attacks={"adaptive_decoder": "AdaptiveDecoder(steps=150)"},
+        settings={"none": "<none>"},
+        versions={"torch": "2.13.0"},
+        machine="x86_64",
+        command="fl-crafter evaluate --root <folder>",
+        seconds={"attacks": 61.0},
+        oracle={"SFace": identified(0.978)},
+        floors={"SFace": {"average_face": identified(0.0123), "random_face": identified(0.0234)}},
+        self_checks=(good, bad),
+        results=tuple(single),
+        worst_case=tuple(worst),
+        linkability=tuple(linked),
+    )
+
+
+def pictures(point: str) -> Pictures:
+    image = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8)
+    key = (point, "adaptive_decoder")
+    return Pictures(image, {key: image.flip(0)}, {key: torch.tensor([True, False])})
+
+
+def test_a_page_without_doubts_says_so() -> None:
+    page = render_evaluation(results(reliable=True), {})
+    assert "All 2 self-checks passed" in page
+    assert "not reliable</span>" not in page and "private faces.</strong> Keep" not in page
+    for figure in ("97.8%", "1.2%", "45.1%", "18.2", "Adaptive decoder"):
+        assert figure in page
+    assert "&lt;folder&gt;" in page and "<folder>" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_failed_check_is_marked_wherever_it_stands() -> None:
+    doubtful = results(reliable=False)
+    page = render_evaluation(doubtful, {})
+    assert "1 of 2 self-checks failed" in page and "it does not." in page
+    # worst case, both seeds, linkability
+    assert page.count("not reliable</span>") == 4
+    assert page.count('opacity=".45"') == 1
+    text = markdown(doubtful)
+    assert "| `crafter` ⚠ | 10 |" in text and "| `crafter` | 0.1 |" in text
+    assert "⚠" not in markdown(results(reliable=True)).replace("⚠ marks what", "")
+
+
+def test_faces_are_shown_by_the_best_attack() -> None:
+    shown = {name: pictures(name) for name in ("none", "crafter-10")}
+    page = render_evaluation(results(reliable=True), shown)
+    assert page.count("data:image/png") == 2 * 3
+    assert page.count('class="is-named"') == 2
+    assert "This page shows private faces" in page
+
+
+def test_the_plot_holds_every_point_and_level() -> None:
+    plot = grid_plot(results(reliable=False))
+    assert {line.name: len(line.dots) for line in plot.lines} == {"none": 1, "crafter": 2}
+    (crafter,) = [line for line in plot.lines if line.name == "crafter"]
+    assert [dot.reliable for dot in crafter.dots] == [True, False]
+    assert crafter.dots[0].x < crafter.dots[1].x and crafter.dots[0].y > crafter.dots[1].y
+    assert {level.title.rsplit(" ", 1)[0] for level in plot.levels} == {
+        "average face",
+        "random face",
+        "one guess",
+        "raw photographs",
+    }
+    labels = sorted(level.label_y for level in plot.levels)
+    assert min(b - a for a, b in zip(labels, labels[1:], strict=False)) >= 15
+
+
+def test_the_command_draws_the_page_of_an_evaluation(tmp_path: Path) -> None:
+    write_results(results(reliable=True), tmp_path / "results.json")
+    pictures("none").save(tmp_path / "pictures" / "none-seed0.safetensors")
+    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "This page shows private faces" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("content", ["{", '{"dataset": "celeba"}'])
+def test_broken_results_get_one_sentence(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "results.json").write_text(content)
+    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert done.exit_code == 2 and "results.json of an evaluation" in done.stderr
