@@ -35,6 +35,7 @@ def attack(
     """
     import torch
 
+    from fl_crafter.assets import load_encoder
     from fl_crafter.attacks.suite import BUDGETS, run_suite, standard
     from fl_crafter.cli.files import write_contact_sheet
     from fl_crafter.models.split import feature_shape
@@ -51,16 +52,16 @@ def attack(
         if attacks[wanted].adaptive and defence is None:
             raise InputError(f"{wanted} must know the defence; name it with --defence.")
     feature = read_features(features)
-    random = torch.Generator().manual_seed(seed)
-    knowledge = attacker_knowledge(
-        torch.zeros(0, 3, 64, 64), drawn=1000, random=random, weights=weights
-    )
-    shape = feature_shape(knowledge.encoder, 64)
+    shape = feature_shape(load_encoder(weights).encoder, 64)
     if feature.shape[1:] != shape:
         raise InputError(
             f"{features} holds features of shape {list(feature.shape[1:])}, but the encoder's is "
             f"{list(shape)}; name the folder of the right one with --weights."
         )
+    random = torch.Generator().manual_seed(seed)
+    knowledge = attacker_knowledge(
+        torch.zeros(0, 3, 64, 64), drawn=1000, random=random, weights=weights
+    )
     if defence is not None:
         knowledge = with_defence(knowledge, defence, random=random, weights=weights)
     chosen = [attacks[wanted] for wanted in name or attacks]

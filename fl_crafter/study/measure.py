@@ -1,7 +1,9 @@
 """Measure one cell: protect, predict, attack, judge."""
 
 import dataclasses
+import math
 import time
+import warnings
 
 import torch
 from jaxtyping import Float
@@ -111,7 +113,7 @@ def _release(
     status: dict[str, int] = {}
     for part in parts:
         status[str(part.status)] = status.get(str(part.status), 0) + 1
-    names = set.intersection(*(set(part.figures) for part in parts))
+    names = set.intersection(*(_finite(part.figures) for part in parts))
     weight = [len(part.feature) / len(clean) for part in parts]
     spread = clean.var(0).mean().clamp_min(1e-12)
     return released, Release(
@@ -127,6 +129,10 @@ def _release(
     )
 
 
+def _finite(figures: dict[str, float]) -> set[str]:
+    return {name for name, value in figures.items() if math.isfinite(value)}
+
+
 def gradient_share(
     defence: Defence,
     feature: Float[Tensor, "count channels rows columns"],
@@ -139,7 +145,9 @@ def gradient_share(
     follows gradients through it finds is evidence.
     """
     leaf = feature.clone().requires_grad_(True)
-    with torch.enable_grad():
+    with torch.enable_grad(), warnings.catch_warnings():
+        # figures that a defence takes from its tensors carry a gradient here
+        warnings.filterwarnings("ignore", "Converting a tensor with requires_grad")
         released = defence.protect(leaf, random=random).feature
         if not released.requires_grad:
             return 0.0

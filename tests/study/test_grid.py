@@ -1,7 +1,7 @@
 """The grid's bookkeeping: files, resume, results, tables."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,18 +32,20 @@ def small(make_plan: Callable[..., Plan], bench: Bench) -> tuple[Plan, Bench]:
     return plan, Bench(**fields | {"plan": plan, "_prepared": {}})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def evaluated(
-    small: tuple[Plan, Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Plan, Bench, Path, Results]:
+    small: tuple[Plan, Bench], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Plan, Bench, Path, Results]]:
     plan, bench = small
-    monkeypatch.setattr(grid, "open_bench", lambda plan: bench)
-    results = grid.evaluate(plan, tmp_path, command="test", announce=lambda line: None)
-    return plan, bench, tmp_path, results
+    out = tmp_path_factory.mktemp("evaluated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid, "open_bench", lambda plan: bench)
+        results = grid.evaluate(plan, out, command="test", announce=lambda line: None)
+        yield plan, bench, out, results
 
 
 def test_an_evaluation_goes_on_where_it_was(
-    evaluated: tuple[Plan, Bench, Path, Results], monkeypatch: pytest.MonkeyPatch
+    evaluated: tuple[Plan, Bench, Path, Results],
 ) -> None:
     plan, _, out, results = evaluated
     names = {"none-seed0", "none-seed1", "noise-1-seed0", "noise-1-seed1"}
@@ -102,11 +104,11 @@ def test_pictures_are_those_of_reports(evaluated: tuple[Plan, Bench, Path, Resul
 
 
 def test_a_cell_of_another_plan_or_a_broken_one_is_refused(
-    evaluated: tuple[Plan, Bench, Path, Results],
+    evaluated: tuple[Plan, Bench, Path, Results], tmp_path: Path
 ) -> None:
     plan, _, out, _ = evaluated
-    path = out / "cells" / "none-seed0.json"
-    stored = json.loads(path.read_text())
+    path = tmp_path / "none-seed0.json"
+    stored = json.loads((out / "cells" / path.name).read_text())
     path.write_text(json.dumps(stored | {"plan": {}}))
     with pytest.raises(InputError, match="another evaluation"):
         grid.read_cell(path, plan)
