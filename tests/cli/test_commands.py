@@ -42,6 +42,8 @@ COMMANDS = [
     ("evaluate",),
     ("bench",),
     ("bench", "crafting"),
+    ("data",),
+    ("study",),
     ("train",),
     *(("train", name) for name in ("encoder", "prior", "decoder", "amortiser")),
 ]
