@@ -14,7 +14,8 @@ from torch import Tensor
 
 from fl_crafter.assets import asset_hash, load_encoder, load_generator
 from fl_crafter.defences.base import Defence
-from fl_crafter.defences.configured import DefenceSettings, build_defence, release_gate
+from fl_crafter.defences.configured import DefenceSettings, build_defence, simulated_observer
+from fl_crafter.defences.gate import ReleaseGate
 from fl_crafter.errors import InputError
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
@@ -178,13 +179,13 @@ def defence(config: SimulationConfig) -> Defence:
         )
         if not config.release_false_match or config.defence == "none":
             return chosen
-        return release_gate(
-            chosen,
-            encoder=encoder,
-            public_feature=public,
+        unseen = simulated_observer(
+            encoder,
+            public,
             false_match=config.release_false_match,
             random=derived_random(config.seed, "gate"),
             weights=folder,
         )
+        return ReleaseGate(chosen, unseen=unseen)
     except ValueError as error:  # a setting that the data at hand do not allow
         raise InputError(f"defence {config.defence}: {error}.") from error

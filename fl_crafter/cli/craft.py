@@ -1,7 +1,7 @@
 """`fl-crafter craft`: protect the features of a folder of photographs, without any federation."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,18 @@ def craft(
     utility_weight: Annotated[
         float, typer.Option(help="Crafter's beta: larger keeps more utility and less privacy.")
     ] = 10.0,
+    utility_budget: Annotated[
+        float, typer.Option(min=0, help="Most utility loss: find each person's weight by it.")
+    ] = 0.0,
+    false_match: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.5,
+            help="Find the largest weight at which the simulated eavesdropper cannot tell the "
+            "person from a stranger, this share of strangers taken for one by mistake.",
+        ),
+    ] = 0.0,
     steps: Annotated[int, typer.Option(min=0, help="Crafter's steps.")] = 30,
     batch: Annotated[int, typer.Option(min=1, help="Photographs crafted together.")] = 32,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -29,13 +41,20 @@ def craft(
 
     from fl_crafter.assets import load_encoder, load_generator
     from fl_crafter.defences.base import Status
-    from fl_crafter.defences.configured import DefenceSettings, build_defence
+    from fl_crafter.defences.configured import (
+        DefenceSettings,
+        build_defence,
+        build_targeted,
+        simulated_observer,
+    )
     from fl_crafter.defences.crafter.crafter import CrafterSettings
     from fl_crafter.faces.photo import list_people, read_photo, require_root
     from fl_crafter.training.loop import write_safetensors
 
     if not 0 <= utility_weight < float("inf"):  # nan is neither
         raise InputError(f"--utility-weight must be 0 or more and finite, not {utility_weight}.")
+    if utility_budget and false_match:
+        raise InputError("--utility-budget and --false-match are two targets; give one.")
     folder = require_root(photographs, holds="one sub-folder per person")
     paths = [path for own in list_people(folder).values() for path in own]
     image = torch.stack([read_photo(path, crop=None, size=64) for path in paths])
@@ -48,10 +67,20 @@ def craft(
     settings = DefenceSettings(
         crafter=CrafterSettings(utility_weight=utility_weight, steps=steps),
     )
-    chosen = build_defence(
-        defence, encoder=model.encoder, cloud=model.cloud, public_feature=public, settings=settings
-    )
-    released = []
+    known: dict[str, Any] = {
+        "encoder": model.encoder,
+        "cloud": model.cloud,
+        "public_feature": public,
+        "settings": settings,
+    }
+    if false_match:
+        promise = simulated_observer(model.encoder, public, false_match=false_match, random=random)
+        chosen = build_targeted(defence, promise, **known)
+    elif utility_budget:
+        chosen = build_targeted(defence, utility_budget, **known)
+    else:
+        chosen = build_defence(defence, **known)
+    released, over_budget = [], 0
     with typer.progressbar(
         feature.split(batch), label=defence, length=-(-len(feature) // batch)
     ) as parts:
@@ -62,6 +91,14 @@ def craft(
                     "crafting diverged and nothing was written; take fewer --steps or a larger "
                     "--utility-weight."
                 )
+            if protected.status == Status.IDENTIFIED:
+                raise InputError(
+                    "the simulated eavesdropper still sees a person at every weight, and nothing "
+                    "was written; take another --defence or a larger --false-match."
+                )
+            over_budget += round(protected.figures.get("unmet", 0.0) * len(part))
             released.append(protected.feature)
     write_safetensors(out, {"feature": torch.cat(released)}, metadata={"defence": defence})
     typer.echo(f"{len(feature)} features in {out}")
+    if over_budget:
+        typer.echo(f"{over_budget} of them lose more than --utility-budget at every weight.")

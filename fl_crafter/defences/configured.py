@@ -21,12 +21,12 @@ from fl_crafter.defences.crafter.simulated import (
     SimulatedEavesdropper,
     WhiteBoxLatent,
 )
-from fl_crafter.defences.crafter.utility import TaskUtility
-from fl_crafter.defences.gate import ReleaseGate
+from fl_crafter.defences.crafter.utility import FeatureUtility, TaskUtility
 from fl_crafter.defences.noise import Noise
 from fl_crafter.defences.projection import Projection
 from fl_crafter.defences.recognition import EigenRecogniser, limit_for
 from fl_crafter.defences.substitution import Substitution, TransportSubstitution
+from fl_crafter.defences.target import Promise, Targeted, Unseen, WithinBudget
 from fl_crafter.defences.trained import Disco, Retrained
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.errors import InputError
@@ -43,6 +43,9 @@ NAMES: tuple[str, ...] = (
     "crafter_z",
 )
 """Of the defences that any client can use, with any encoder."""
+
+# Utility weights that a target tries, from much privacy to much utility.
+TARGET_WEIGHTS: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,57 @@ def _trained(name: str, weights: Path | None, *, device: torch.device) -> Defenc
     return Disco(parts) if name in (DISCO, DISCO_RANDOM) else Retrained(parts)
 
 
+def build_targeted(
+    name: str,
+    promise: Promise | float,
+    *,
+    encoder: nn.Module,
+    cloud: nn.Module,
+    public_feature: Float[Tensor, "count channels rows columns"],
+    settings: DefenceSettings | None = None,
+    weights: Path | None = None,
+) -> Targeted:
+    """One of the crafters, which finds the utility weight for each person by itself.
+
+    Args:
+        name: `crafter`, `crafter_simulated` or `crafter_z`.
+        promise: a budget of utility loss, for the best privacy within it; or whom the person must
+            not be shown to (`simulated_observer`), for the smallest change that hides it.
+        encoder: see `build_defence`.
+        cloud: see `build_defence`.
+        public_feature: see `build_defence`.
+        settings: but for the utility weight.
+        weights: see `build_defence`.
+
+    Raises:
+        InputError: the defence has no utility weight, or the budget is not above 0.
+    """
+    if not name.startswith("crafter"):
+        raise InputError(f"A target needs a defence with a utility weight; '{name}' has none.")
+    settings = settings or DefenceSettings()
+    rungs = [
+        build_defence(
+            name,
+            encoder=encoder,
+            cloud=cloud,
+            public_feature=public_feature,
+            settings=dataclasses.replace(
+                settings, crafter=dataclasses.replace(settings.crafter, utility_weight=weight)
+            ),
+            weights=weights,
+        )
+        for weight in TARGET_WEIGHTS
+    ]
+    if isinstance(promise, Promise):
+        return Targeted(rungs[::-1], promise=promise)
+    task = name == "crafter"
+    utility = TaskUtility(cloud, public_feature) if task else FeatureUtility()
+    try:
+        return Targeted(rungs, promise=WithinBudget(utility, budget=promise))
+    except ValueError as error:
+        raise InputError(f"The utility {error}.") from error
+
+
 def _crafter(cloud: nn.Module, public_feature: Tensor, settings: DefenceSettings) -> Crafter:
     """From the mean of the public faces that the task's model finds most alike, to its outputs.
 
@@ -164,22 +218,20 @@ def _crafter(cloud: nn.Module, public_feature: Tensor, settings: DefenceSettings
     return Crafter(utility=utility, start=start, settings=settings.crafter)
 
 
-def release_gate(
-    defence: Defence,
-    *,
+def simulated_observer(
     encoder: nn.Module,
     public_feature: Float[Tensor, "count channels rows columns"],
+    *,
     false_match: float,
     random: torch.Generator,
     weights: Path | None = None,
-) -> ReleaseGate:
-    """The defence behind a gate: the simulated decoder looks, and public people set the limit.
+) -> Unseen:
+    """Whom a release must not show a person to: the shipped decoder, with a limit from the public.
 
     Args:
-        defence: whose releases are looked at.
         encoder: the encoder that made the features.
         public_feature: features of public faces; half of them fit the recogniser, half the limit.
-        false_match: share of pairs of different people that the gate takes for one person.
+        false_match: share of pairs of different people that are taken for one person.
         random: divides the public features.
         weights: folder of the decoder's weights; the shipped ones by default.
 
@@ -198,7 +250,7 @@ def release_gate(
     fitted, held_out = seen[order].tensor_split(2)
     recogniser = EigenRecogniser(encoder, fitted)
     limit = limit_for(recogniser, held_out, false_match=false_match)
-    return ReleaseGate(defence, eavesdropper=decoder, embed=recogniser, limit=limit)
+    return Unseen(eavesdropper=decoder, embed=recogniser, limit=limit)
 
 
 def eavesdroppers(

@@ -145,6 +145,40 @@ def test_craft_writes_features_and_nothing_else(
         assert distance.argmin(1).tolist() == [0, 1, 2, 3]
 
 
+def test_craft_finds_the_weight_of_a_target(
+    run: Callable[..., Result], folder: Path, tmp_path: Path
+) -> None:
+    loss = {}
+    with torch.no_grad():
+        paths = sorted(folder.rglob("*.jpg"))
+        clean = load_encoder().encoder(
+            torch.stack([read_photo(path, crop=None, size=64) for path in paths])
+        )
+    for name, value in {"budget": "30", "tight": "0.0001", "false": "0.01"}.items():
+        out = tmp_path / f"{name}.safetensors"
+        option = "--false-match" if name == "false" else "--utility-budget"
+        result = run("craft", folder, "--out", out, option, value, "--steps", "8")
+        assert result.exit_code == 0, result.output
+        assert ("lose more" in result.output) == (name == "tight"), result.output
+        loss[name] = load_file(out)["feature"]
+        assert loss[name].shape == clean.shape
+    cloud = load_encoder().cloud
+    with torch.no_grad():
+        wanted = cloud(clean)
+        far = {name: float((cloud(each) - wanted).square().mean()) for name, each in loss.items()}
+    assert far["tight"] < far["budget"]
+
+
+def test_craft_refuses_targets_that_make_no_sense(
+    refused: Callable[..., str], folder: Path, tmp_path: Path
+) -> None:
+    base = ("craft", folder, "--out", tmp_path / "features.safetensors")
+    both = ("--utility-budget", "1", "--false-match", "0.1")
+    refused(*base, *both, named=("--utility-budget", "--false-match", "one"))
+    none = ("--utility-budget", "1", "--defence", "noise")
+    refused(*base, *none, named=("'noise'", "utility weight"))
+
+
 class Diverging(Undefended):
     def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
         return Protected(feature, Status.DIVERGED)

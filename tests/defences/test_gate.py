@@ -8,6 +8,7 @@ from fl_crafter.defences.base import Defence, Status
 from fl_crafter.defences.gate import ReleaseGate
 from fl_crafter.defences.noise import Noise
 from fl_crafter.defences.substitution import Substitution
+from fl_crafter.defences.target import Unseen
 from fl_crafter.defences.undefended import Undefended
 from tests.defences.contract import DefenceContract
 from tests.world import World, seeded
@@ -22,7 +23,7 @@ def embed(picture: Tensor) -> Tensor:
 
 
 def gate(defence: Defence, limit: float = 0.95) -> ReleaseGate:
-    return ReleaseGate(defence, eavesdropper=see, embed=embed, limit=limit)
+    return ReleaseGate(defence, unseen=Unseen(eavesdropper=see, embed=embed, limit=limit))
 
 
 class TestGateThatLetsPass(DefenceContract):
@@ -51,10 +52,8 @@ def test_one_person_seen_is_enough(world: World) -> None:
 
 
 def test_a_gate_that_cannot_tell_refuses(world: World) -> None:
-    blind = ReleaseGate(
-        Undefended(),
-        eavesdropper=see,
-        embed=lambda picture: picture.flatten(1) * float("nan"),
-        limit=0.5,
+    blind = Unseen(
+        eavesdropper=see, embed=lambda picture: picture.flatten(1) * float("nan"), limit=0.5
     )
-    assert blind.protect(world.feature, random=seeded()).status == Status.IDENTIFIED
+    blinded = ReleaseGate(Undefended(), unseen=blind)
+    assert blinded.protect(world.feature, random=seeded()).status == Status.IDENTIFIED
