@@ -94,7 +94,7 @@ def craft(
             if protected.status == Status.IDENTIFIED:
                 raise InputError(
                     "the simulated eavesdropper still sees a person at every weight, and nothing "
-                    "was written; take another --defence or a larger --false-match."
+                    "was written; take another --defence or a smaller --false-match."
                 )
             over_budget += round(protected.figures.get("unmet", 0.0) * len(part))
             released.append(protected.feature)

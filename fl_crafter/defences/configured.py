@@ -183,20 +183,16 @@ def build_targeted(
     """
     if not name.startswith("crafter"):
         raise InputError(f"A target needs a defence with a utility weight; '{name}' has none.")
-    settings = settings or DefenceSettings()
-    rungs = [
-        build_defence(
-            name,
-            encoder=encoder,
-            cloud=cloud,
-            public_feature=public_feature,
-            settings=dataclasses.replace(
-                settings, crafter=dataclasses.replace(settings.crafter, utility_weight=weight)
-            ),
-            weights=weights,
-        )
-        for weight in TARGET_WEIGHTS
-    ]
+    made = build_defence(
+        name,
+        encoder=encoder,
+        cloud=cloud,
+        public_feature=public_feature,
+        settings=settings,
+        weights=weights,
+    )
+    assert isinstance(made, Crafter | CrafterLatent)
+    rungs = [made.with_utility_weight(weight) for weight in TARGET_WEIGHTS]
     if isinstance(promise, Promise):
         return Targeted(rungs[::-1], promise=promise)
     task = name == "crafter"

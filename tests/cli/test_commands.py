@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 from typer.testing import Result
 
-from fl_crafter.assets import load_encoder
+from fl_crafter.assets import load_encoder, load_generator
 from fl_crafter.cli.main import app
 from fl_crafter.defences import configured
 from fl_crafter.defences.base import Protected, Status
+from fl_crafter.defences.configured import simulated_observer
+from fl_crafter.defences.target import Unseen
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.faces.photo import read_photo
 from fl_crafter.training.loop import read_metadata
@@ -145,28 +148,53 @@ def test_craft_writes_features_and_nothing_else(
         assert distance.argmin(1).tolist() == [0, 1, 2, 3]
 
 
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    """Two faces of nobody, as photographs of two people."""
+    faces = load_generator().sample(2, random=torch.Generator().manual_seed(3))
+    for name, face in zip(("ann", "bob"), faces, strict=True):
+        (tmp_path / "drawn" / name).mkdir(parents=True)
+        pixels = (face.permute(1, 2, 0) * 255).byte().numpy()
+        Image.fromarray(pixels).save(tmp_path / "drawn" / name / "1.png")
+    return tmp_path / "drawn"
+
+
 def test_craft_finds_the_weight_of_a_target(
-    run: Callable[..., Result], folder: Path, tmp_path: Path
+    run: Callable[..., Result], drawn: Path, tmp_path: Path
 ) -> None:
-    loss = {}
+    change = {}
+    model = load_encoder()
     with torch.no_grad():
-        paths = sorted(folder.rglob("*.jpg"))
-        clean = load_encoder().encoder(
-            torch.stack([read_photo(path, crop=None, size=64) for path in paths])
-        )
-    for name, value in {"budget": "30", "tight": "0.0001", "false": "0.01"}.items():
+        photographs = [
+            read_photo(path, crop=None, size=64) for path in sorted(drawn.rglob("*.png"))
+        ]
+        clean = model.encoder(torch.stack(photographs))
+        wanted = model.cloud(clean)
+    for name, value in {"wide": "0.3", "tight": "0.00001", "unseen": "0.001"}.items():
         out = tmp_path / f"{name}.safetensors"
-        option = "--false-match" if name == "false" else "--utility-budget"
-        result = run("craft", folder, "--out", out, option, value, "--steps", "8")
+        option = "--false-match" if name == "unseen" else "--utility-budget"
+        result = run("craft", drawn, "--out", out, option, value, "--steps", "8")
         assert result.exit_code == 0, result.output
         assert ("lose more" in result.output) == (name == "tight"), result.output
-        loss[name] = load_file(out)["feature"]
-        assert loss[name].shape == clean.shape
-    cloud = load_encoder().cloud
-    with torch.no_grad():
-        wanted = cloud(clean)
-        far = {name: float((cloud(each) - wanted).square().mean()) for name, each in loss.items()}
-    assert far["tight"] < far["budget"]
+        with torch.no_grad():
+            released = model.cloud(load_file(out)["feature"])
+        change[name] = float((released - wanted).square().mean())
+    assert change["tight"] < change["wide"]
+
+
+def test_craft_writes_nothing_that_its_eavesdropper_sees(
+    refused: Callable[..., str], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def observer(*arguments: Any, **options: Any) -> Unseen:
+        seen = simulated_observer(*arguments, **options)
+        seen.limit = -1.0  # no two pictures are that different
+        return seen
+
+    monkeypatch.setattr(configured, "simulated_observer", observer)
+    out = tmp_path / "out" / "features.safetensors"
+    target = ("--false-match", "0.01", "--steps", "1")
+    refused("craft", drawn, "--out", out, *target, named=("--false-match", "still sees"))
+    assert not out.parent.exists()
 
 
 def test_craft_refuses_targets_that_make_no_sense(
