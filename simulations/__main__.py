@@ -31,12 +31,20 @@ def run(
     in_process: Annotated[
         bool, typer.Option("--in-process", help="The same apps without Flower's engine and Ray.")
     ] = False,
+    deployed: Annotated[
+        bool, typer.Option("--deployed", help="SuperLink and SuperNodes with TLS, on this machine.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from what a failed or killed run left.")
+    ] = False,
     defence: Annotated[
         list[str] | None,
         typer.Option(help="Instead of the file's; may be given several times, for several runs."),
     ] = None,
 ) -> None:
     """Run one configuration, once per defence."""
+    if in_process and deployed:
+        raise typer.BadParameter("take --in-process or --deployed, not both")
     try:
         settings = SimulationConfig.from_toml(config)
         runs = [
@@ -45,7 +53,11 @@ def run(
         for one in runs:
             _console.print(f"[bold]{one.defence}[/]: {one.clients} clients, {one.rounds} rounds")
             folder = run_simulation(
-                one, out, mode="in-process" if in_process else "flower", show=_show
+                one,
+                out,
+                mode="in-process" if in_process else "deployed" if deployed else "flower",
+                resume=resume,
+                show=_show,
             )
             utility = read_result(folder)["utility_auc"]
             _console.print(f"[bold]{one.defence}[/]: utility AUC {utility:.3f}, in {folder}")

@@ -4,12 +4,15 @@ Everything is kept per process, since Ray hands several clients and rounds to on
 """
 
 import dataclasses
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64
+from safetensors.torch import load_file
 from torch import Tensor
 
 from fl_crafter.assets import asset_hash, load_encoder, load_generator
@@ -21,6 +24,7 @@ from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.faces.splits import partition_people
 from fl_crafter.models.split import Encoder, SplitModel, feature_shape
+from fl_crafter.training.loop import write_safetensors
 from fl_crafter.transcript import Purpose
 from simulations.config import SimulationConfig
 from simulations.randomness import derived_random
@@ -134,6 +138,29 @@ def encode(
     return torch.cat([encoder(part.to(device)).cpu() for part in image.split(BATCH)])
 
 
+def remembered(
+    config: SimulationConfig, name: str, make: Callable[[], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """What `make` gives, from a file in the cache folder where an earlier process wrote one.
+
+    Args:
+        config: of the run; what is remembered must depend on its public part only.
+        name: of what is remembered.
+        make: makes tensors by name.
+    """
+    if not config.cache:
+        return make()
+    weights = Path(config.weights) if config.weights else None
+    assets = [asset_hash(asset, weights) for asset in ("encoder", "generator")]
+    training = [(k, v) for k, v in config.run_config().items() if k.startswith(("cloud-", "class"))]
+    content = DatasetChoice.of(config), config.generated_images, config.attributes, assets, training
+    digest = hashlib.sha256(repr(content).encode()).hexdigest()
+    path = Path(config.cache) / f"{name}-{digest[:16]}.safetensors"
+    if not path.is_file():
+        write_safetensors(path, make())
+    return load_file(path)
+
+
 @lru_cache(maxsize=1)
 def _public_feature(choice: DatasetChoice, generated: int, weights: str, device: str) -> Tensor:
     """Features of the public pool: public photographs, faces drawn from the shipped generator.
@@ -163,9 +190,12 @@ def defence(config: SimulationConfig) -> Defence:
         shape = feature_shape(network.encoder, config.image_size)
         public = torch.empty(0, *shape)
     else:
-        public = _public_feature(
-            DatasetChoice.of(config), config.generated_images, config.weights, config.device
-        )
+        choice, generated = DatasetChoice.of(config), config.generated_images
+        public = remembered(
+            config,
+            "public",
+            lambda: {"feature": _public_feature(choice, generated, config.weights, config.device)},
+        )["feature"]
     folder = Path(config.weights) if config.weights else None
     encoder, public = network.encoder.to(config.device), public.to(config.device)
     try:

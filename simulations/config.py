@@ -39,6 +39,13 @@ class SimulationConfig:
         seed: of splits, shares, shuffling, defence and training. One seed, one result.
         clients: number of clients, among whom the private people are divided.
         rounds: of the federation; each brings new photographs, shared once only.
+        clients_per_round: clients drawn for a round; 0 asks all.
+        minimum_replies: valid training replies without which a round fails.
+        wave: requests that the server has under way at once.
+        store_rows: training features that the server keeps on disk.
+        replay_rows: features of earlier rounds that are gone over again each round.
+        check_labels: the server leaves clients out whose labels the others' contradict.
+        patience: rounds without a better utility after which training stops; 0 never stops.
         defence: one of `fl_crafter.defences.configured.NAMES`.
         utility_weight: Crafter's weight of utility against privacy (the paper's beta).
         crafting_steps: Crafter's steps on the features of one message.
@@ -64,12 +71,18 @@ class SimulationConfig:
         cloud_learning_rate: Adam's, of the layers trained before.
         cloud_head_rate: Adam's, of the last layer.
         cloud_weight_decay: L2 penalty on the cloud model's weights.
+        cloud_rate_decay: both rates are multiplied by it after every round.
+        class_balance: weigh the two classes of an attribute as if they were equally frequent.
         device: where clients and server compute: cpu or cuda.
         client_cpus: processors that Ray keeps for one client.
         client_gpus: share of the GPUs that Ray keeps for one client; no limit on its memory.
         threads: torch threads of a client process; 0 leaves torch's own choice.
         weights: absolute path of a folder with other weights; empty takes the shipped ones.
         output: absolute path of the run folder; empty stores nothing.
+        cache: absolute path of a folder for what clients compute from public data, so that another
+            process need not; empty remembers nothing.
+        state: absolute path of the server's features and checkpoint, from which a run with the same
+            settings goes on; empty keeps them until the run ends.
     """
 
     scenario: str = _setting("development", choices=("development", "deployment"))
@@ -85,6 +98,13 @@ class SimulationConfig:
     seed: int = _setting(0, low=0, high=2**31 - 1)
     clients: int = _setting(2, low=1, high=10_000)
     rounds: int = _setting(5, low=1, high=10_000)
+    clients_per_round: int = _setting(0, low=0)
+    minimum_replies: int = _setting(1, low=1)
+    wave: int = _setting(64, low=1)
+    store_rows: int = _setting(100_000, low=1)
+    replay_rows: int = _setting(100_000, low=0)
+    check_labels: bool = True
+    patience: int = _setting(0, low=0)
     defence: str = _setting("crafter", choices=NAMES)
     utility_weight: float = _setting(10.0, low=0.0)
     crafting_steps: int = _setting(30, low=0)
@@ -108,17 +128,21 @@ class SimulationConfig:
     cloud_learning_rate: float = _setting(1e-4, above=0.0)
     cloud_head_rate: float = _setting(1e-3, above=0.0)
     cloud_weight_decay: float = _setting(1e-4, low=0.0)
+    cloud_rate_decay: float = _setting(1.0, above=0.0, high=1.0)
+    class_balance: bool = False
     device: str = _setting("cpu", choices=("cpu", "cuda"))
     client_cpus: int = _setting(1, low=1)
     client_gpus: float = _setting(0.0, low=0.0)
     threads: int = _setting(1, low=0)
     weights: str = ""
     output: str = ""
+    cache: str = ""
+    state: str = ""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
-        for name in ("data_root", "weights", "output"):
+        for name in ("data_root", "weights", "output", "cache", "state"):
             path = getattr(self, name)
             if path and not Path(path).is_absolute():
                 raise InputError(
@@ -170,7 +194,7 @@ class SimulationConfig:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not valid TOML: {error}.") from error
-        for key in ("data-root", "weights", "output"):
+        for key in ("data-root", "weights", "output", "cache", "state"):
             if isinstance(values.get(key), str) and values[key]:
                 values[key] = str((path.parent / Path(values[key]).expanduser()).resolve())
         return SimulationConfig.from_mapping(values, source=str(path))

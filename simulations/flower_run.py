@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -21,7 +22,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,20 +77,24 @@ def run_flower(config: SimulationConfig, *, log: Path, show: Show) -> None:
     # Ray makes sockets below this directory, and a socket's path has room for 107 characters
     with tempfile.TemporaryDirectory(prefix="flc-", ignore_cleanup_errors=True) as name:
         home = Path(name)
-        app = home / "fl-crafter-run"
-        app.mkdir()
-        app.joinpath("pyproject.toml").write_text(
-            APP + to_toml(config.run_config()), encoding="utf-8"
-        )
-        port = _free_port()
-        environment = _environment(home)
+        app = write_app(config, home)
+        port = free_port()
+        environment = flower_environment(home)
         home.joinpath("config.toml").write_text(CONNECTION.format(port=port), encoding="utf-8")
-        with _superlink(port, environment, home / "superlink.log") as superlink:
+        with running_superlink(port, environment, home / "superlink.log") as superlink:
             show(f"Flower starts {config.clients} clients")
-            _stream(app, config, environment, superlink, log=log, show=show)
-            status = _status(environment)
+            stream_run(app, simulated_clients(config), environment, superlink, log=log, show=show)
+            status = run_status(environment)
         if status != "finished:completed":
             raise FlowerFailed(f"Flower reports the run as {status}")
+
+
+def write_app(config: SimulationConfig, home: Path) -> Path:
+    """The app's directory: a pyproject.toml that names our apps and the configuration."""
+    app = home / "fl-crafter-run"
+    app.mkdir()
+    app.joinpath("pyproject.toml").write_text(APP + to_toml(config.run_config()), encoding="utf-8")
+    return app
 
 
 def to_toml(values: dict[str, Value]) -> str:
@@ -99,7 +104,7 @@ def to_toml(values: dict[str, Value]) -> str:
     )
 
 
-def _environment(home: Path) -> dict[str, str]:
+def flower_environment(home: Path) -> dict[str, str]:
     """The environment of the SuperLink and of all that it starts."""
     environment = dict(os.environ)
     # an editable or uninstalled package must be found by Flower's processes and Ray's workers
@@ -122,13 +127,15 @@ def _environment(home: Path) -> dict[str, str]:
     return environment
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def _tool(name: str, environment: dict[str, str]) -> str:
+def find_tool(name: str, environment: dict[str, str]) -> str:
+    """Path of a program of Flower's; refused if it is missing."""
     found = shutil.which(name, path=environment["PATH"])
     if found is None:
         raise FlowerFailed(f"the program {name} is missing; install fl-crafter[simulation]")
@@ -136,15 +143,40 @@ def _tool(name: str, environment: dict[str, str]) -> str:
 
 
 @contextmanager
-def _superlink(
-    port: int, environment: dict[str, str], log: Path
+def running_superlink(
+    port: int,
+    environment: dict[str, str],
+    log: Path,
+    *,
+    arguments: Sequence[str] = ("--insecure", "--simulation"),
+    certificate: Path | None = None,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A SuperLink on the loopback, ended when the block is left."""
-    command = [_tool("flower-superlink", environment), "--insecure", "--simulation"]
+    """A SuperLink on the loopback, ended when the block is left.
+
+    Args:
+        port: to listen on.
+        environment: see `flower_environment`.
+        log: file for what it says.
+        arguments: what kind of SuperLink it is.
+        certificate: of the authority that signed its own; without one it speaks plain HTTP.
+    """
+    command = [find_tool("flower-superlink", environment), *arguments]
     command += ["--isolation", "subprocess", "--host", "127.0.0.1", "--port", str(port)]
+    process = start_process(command, environment, log)
+    try:
+        _await_health(process, port, log, certificate)
+        yield process
+    finally:
+        end_process(process)
+
+
+def start_process(
+    command: Sequence[str], environment: dict[str, str], log: Path
+) -> "subprocess.Popen[bytes]":
+    """Start a program in a session of its own, which `end_process` ends."""
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            command,
+        return subprocess.Popen(
+            list(command),
             env=environment,
             cwd=environment["FLWR_HOME"],
             stdin=subprocess.DEVNULL,
@@ -152,20 +184,20 @@ def _superlink(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    try:
-        _await_health(process, port, log)
-        yield process
-    finally:
-        _end(process)
 
 
-def _await_health(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+def _await_health(
+    process: "subprocess.Popen[bytes]", port: int, log: Path, certificate: Path | None
+) -> None:
+    context = ssl.create_default_context(cafile=certificate) if certificate else None
+    scheme = "https" if certificate else "http"
     until = time.monotonic() + STARTING
     while time.monotonic() < until:
         if process.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+            address = f"{scheme}://127.0.0.1:{port}/health"
+            with urllib.request.urlopen(address, timeout=1, context=context):
                 return
         except OSError:
             time.sleep(0.1)
@@ -173,7 +205,7 @@ def _await_health(process: "subprocess.Popen[bytes]", port: int, log: Path) -> N
     raise FlowerFailed(f"the SuperLink did not start: {' '.join(tail) or 'it said nothing'}")
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def end_process(process: "subprocess.Popen[bytes]") -> None:
     """End the SuperLink and what is left of its own process group; nobody else's Ray."""
     process.terminate()
     try:
@@ -187,9 +219,18 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         return  # nothing was left
 
 
-def _stream(
+def simulated_clients(config: SimulationConfig) -> list[str]:
+    """Arguments of `flwr run` that make a federation of this configuration's size."""
+    federation = (
+        f"num-supernodes={config.clients} client-resources-num-cpus={config.client_cpus} "
+        f"client-resources-num-gpus={config.client_gpus}"
+    )
+    return ["--federation-config", federation]
+
+
+def stream_run(
     app: Path,
-    config: SimulationConfig,
+    arguments: Sequence[str],
     environment: dict[str, str],
     superlink: "subprocess.Popen[bytes]",
     *,
@@ -197,13 +238,9 @@ def _stream(
     show: Show,
 ) -> None:
     """`flwr run --stream`: everything goes to the log, progress is shown."""
-    federation = (
-        f"num-supernodes={config.clients} client-resources-num-cpus={config.client_cpus} "
-        f"client-resources-num-gpus={config.client_gpus}"
-    )
-    command = [_tool("flwr", environment), "run", str(app), "local", "--stream"]
+    command = [find_tool("flwr", environment), "run", str(app), "local", "--stream"]
     process = subprocess.Popen(
-        [*command, "--federation-config", federation],
+        [*command, *arguments],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -234,9 +271,9 @@ def _stream(
         raise FlowerFailed(f"flwr run exited with {code}")
 
 
-def _status(environment: dict[str, str]) -> str:
+def run_status(environment: dict[str, str]) -> str:
     """Status of the one run of our SuperLink."""
-    command = [_tool("flwr", environment), "list", "local", "--format", "json"]
+    command = [find_tool("flwr", environment), "list", "local", "--format", "json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     try:
         return str(json.loads(done.stdout)["runs"][0]["status"])

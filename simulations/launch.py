@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors.torch import load_file
 
 from fl_crafter.errors import InputError
-from simulations import run_folder
+from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
 from simulations.progress import Show, listening
+from strategies.utility import attribute_utility
 
-Mode = Literal["flower", "in-process"]
+Mode = Literal["flower", "in-process", "deployed"]
+STATE = "state"
 PACKAGES = ("fl-crafter", "flwr", "ray", "torch", "numpy", "scikit-learn")
 
 
@@ -31,17 +34,21 @@ def run_simulation(
     out: Path,
     *,
     mode: Mode = "flower",
+    resume: bool = False,
     show: Show = print,
 ) -> Path:
     """Run one configuration and return its run folder, `out/<defence>`.
 
     The folder appears when everything is in it. A run that fails leaves `out/<defence>.failed` with
-    its logs, and an earlier run's folder as it was.
+    its logs and the server's state, and an earlier run's folder as it was; one that was killed
+    leaves `out/<defence>.partial`.
 
     Args:
         config: whose `output` is set here.
         out: where run folders are made.
-        mode: `flower` starts `flwr run` with Ray; `in-process` runs the same apps in this process.
+        mode: `flower` starts `flwr run` with Ray; `in-process` runs the same apps in this process;
+            `deployed` starts Flower's deployment runtime, with TLS and authenticated SuperNodes.
+        resume: go on from what a failed or killed run left there.
         show: is given the lines of progress.
 
     Raises:
@@ -54,20 +61,24 @@ def run_simulation(
         raise InputError(f"{folder} exists and is no run folder; name another with --out.")
     partial = folder.with_name(f"{folder.name}.partial")
     failed = folder.with_name(f"{folder.name}.failed")
-    for stale in (partial, failed):
-        shutil.rmtree(stale, ignore_errors=True)
-    partial.mkdir(parents=True)
-    config = dataclasses.replace(config, output=str(partial))
+    _prepare(partial, failed, resume=resume)
+    config = dataclasses.replace(config, output=str(partial), state=str(partial / STATE))
     began = time.monotonic()
     try:
         if mode == "flower":
             from simulations.flower_run import run_flower
 
             run_flower(config, log=partial / "flower.log", show=show)
+        elif mode == "deployed":
+            from simulations.deployment_runtime import run_deployed
+
+            run_deployed(config, log=partial / "flower.log", show=show, stranger=True)
         else:
             _run_here(config, show)
         if not (partial / run_folder.SERVER).is_file():
             raise RunFailed("the server stored no result")
+        if config.scenario == "deployment":
+            _write_outcome(partial, config)
     except BaseException as error:
         reasons = list(run_folder.read_failures(partial))
         partial.rename(failed)
@@ -75,9 +86,24 @@ def run_simulation(
             raise _explained(error, reasons, failed) from error
         raise
     _write_config(partial, config, folder, mode=mode, seconds=time.monotonic() - began)
+    shutil.rmtree(partial / STATE, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return folder
+
+
+def _prepare(partial: Path, failed: Path, *, resume: bool) -> None:
+    """Make the folder of a new run, or take the one that an unfinished run left."""
+    if not resume:
+        for stale in (partial, failed):
+            shutil.rmtree(stale, ignore_errors=True)
+        partial.mkdir(parents=True)
+        return
+    if failed.is_dir() and not partial.exists():
+        failed.rename(partial)
+    if not (partial / STATE).is_dir():
+        raise InputError(f"there is no unfinished run in {partial}; run it without --resume.")
+    shutil.rmtree(partial / run_folder.FAILURES, ignore_errors=True)
 
 
 def _check_surroundings(config: SimulationConfig, mode: Mode) -> None:
@@ -87,7 +113,7 @@ def _check_surroundings(config: SimulationConfig, mode: Mode) -> None:
     gpu = torch.cuda.is_available()
     if config.device == "cuda" and not gpu:
         raise InputError("device is cuda but torch finds no GPU here; take cpu.")
-    if mode == "in-process":
+    if mode != "flower":
         return
     if importlib.util.find_spec("ray") is None:
         raise InputError(
@@ -114,15 +140,17 @@ def _run_here(config: SimulationConfig, show: Show) -> None:
 
 def _explained(error: Exception, reasons: list[dict[str, str]], failed: Path) -> Exception:
     """The error to show: the user's own mistake where a participant noted one."""
-    for reason in reasons:
-        if reason["input"]:
-            shutil.rmtree(failed, ignore_errors=True)
-            return InputError(reason["sentence"])
+    mistakes = [InputError(reason["sentence"]) for reason in reasons if reason["input"]]
     if isinstance(error, InputError):
-        shutil.rmtree(failed, ignore_errors=True)
-        return error
+        mistakes.append(error)
+    if mistakes:
+        if not list((failed / STATE).glob("features/*")):  # nothing to resume from
+            shutil.rmtree(failed, ignore_errors=True)
+        return mistakes[0]
     sentence = reasons[0]["sentence"] if reasons else str(error)
-    return RunFailed(f"the run failed: {sentence.rstrip('.')}; its notes are in {failed}.")
+    return RunFailed(
+        f"the run failed: {sentence.rstrip('.')}; its notes are in {failed}, and --resume goes on."
+    )
 
 
 def _write_config(
@@ -148,6 +176,28 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def _write_outcome(partial: Path, config: SimulationConfig) -> None:
+    """Join predictions to what the clients know, which a deployed server never learns."""
+    predictions = load_file(partial / run_folder.PREDICTIONS)
+    asked = task.task(config)
+    attributes = client_data.faces(config).attributes[:, asked.columns]
+    labels = torch.full_like(predictions["score"], float("nan"))
+    agreed = []
+    for path in sorted((partial / run_folder.TRUTH).glob("*.json")):
+        truth = json.loads(path.read_text(encoding="utf-8"))
+        own = predictions["client"] == truth["client"]
+        own &= predictions["round"] == truth["round"]
+        labels[own] = attributes[truth["index"]][predictions["row"][own]]
+    for path in sorted((partial / run_folder.CHECKS).glob("*.json")):
+        agreed.append(bool(json.loads(path.read_text(encoding="utf-8"))["agrees"]))
+    utility = attribute_utility(predictions["score"], labels, names=asked.names)
+    content = {"utility_auc": utility.mean, "auc": utility.auc, "skipped": utility.skipped}
+    counts = {"answers_agreed": sum(agreed), "answers_disputed": len(agreed) - sum(agreed)}
+    run_folder.write_json(partial / run_folder.OUTCOME, content | counts)
+
+
 def read_result(folder: Path) -> dict[str, object]:
-    """The server's summary of a finished run."""
-    return json.loads((folder / run_folder.SERVER).read_text(encoding="utf-8"))
+    """The summary of a finished run: the server's, or a deployment's outcome."""
+    outcome = folder / run_folder.OUTCOME
+    path = outcome if outcome.is_file() else folder / run_folder.SERVER
+    return json.loads(path.read_text(encoding="utf-8"))

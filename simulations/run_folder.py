@@ -8,6 +8,8 @@
     crafting/*.json          what the defence reported for a message         (client, for itself)
     checks/*.json            a deployment's predictions: the agreed model's?  (client, for itself)
     failures/*.json          what went wrong, if anything did                (whom it happened to)
+    outcome.json             a deployment's utility, by the clients' own labels  (launcher)
+    state/                   the server's features and checkpoint, until the run ends  (server)
     config.json              the configuration, versions, seconds            (launcher)
     flower.log               all that Flower and Ray said                    (launcher)
 
@@ -29,7 +31,7 @@ TRANSCRIPT, CLOUD, PREDICTIONS = (
     "cloud.safetensors",
     "predictions.safetensors",
 )
-SERVER, CONFIG = "server.json", "config.json"
+SERVER, OUTCOME, CONFIG = "server.json", "outcome.json", "config.json"
 TRUTH, CRAFTING, CHECKS, FAILURES = "truth", "crafting", "checks", "failures"
 
 

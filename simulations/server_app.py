@@ -1,6 +1,10 @@
 """The server: trains the cloud model on what clients share, the eavesdropper on its line."""
 
+import dataclasses
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flwr.app import Context
@@ -17,9 +21,12 @@ from simulations.config import SimulationConfig
 from simulations.inference_server import infer
 from simulations.progress import report
 from simulations.randomness import derived_random
+from strategies.checkpoint import load_checkpoint, save_checkpoint
 from strategies.cloud_training import with_head
-from strategies.feature_sharing import FeatureSharing, RoundRecord
+from strategies.feature_sharing import FeatureSharing, RoundRecord, SharingPlan
+from strategies.store import FeatureStore
 from strategies.utility import predict
+from strategies.waves import WaveGrid
 
 CONNECTING = 60.0  # seconds
 
@@ -57,26 +64,95 @@ def serve(grid: Grid, config: SimulationConfig) -> None:
         value_limit=config.value_limit,
         norm_limit=config.norm_limit,
     )
-    tap = TapGrid(grid, terms=terms)
     request = {"encoder": client_data.encoder_hash(config.weights)}
     if config.scenario == "deployment":
+        tap = TapGrid(grid, terms=terms)
         infer(tap, config, terms=terms, names=names, request=request, began=began)
         return
+    with _state_folder(config) as state:
+        _share_features(grid, config, state, terms=terms, names=names, request=request, began=began)
+
+
+@contextmanager
+def _state_folder(config: SimulationConfig) -> Iterator[Path]:
+    """Where the server keeps features and checkpoint; without a name, until the run ends."""
+    if config.state:
+        yield Path(config.state)
+        return
+    with tempfile.TemporaryDirectory(prefix="flc-state-") as name:
+        yield Path(name)
+
+
+def _share_features(
+    grid: Grid,
+    config: SimulationConfig,
+    state: Path,
+    *,
+    terms: PayloadTerms,
+    names: tuple[str, ...],
+    request: dict[str, str],
+    began: float,
+) -> None:
+    """The development scenario, from the beginning or from where the state folder says."""
     random = derived_random(config.seed, "server")
-    cloud = with_head(model.cloud, attributes=len(names), random=random).to(config.device)
+    network = client_data.model(config.weights)
+    cloud = with_head(network.cloud, attributes=len(names), random=random).to(config.device)
+    checkpoint, settings = state / "checkpoint.safetensors", repr(_lasting(config))
+    done = load_checkpoint(checkpoint, cloud, random=random, settings=settings)
+    store = FeatureStore(state / "features", capacity=config.store_rows)
+    known = [*store.messages(Purpose.TRAIN), *store.messages(Purpose.EVALUATION)]
+    tap = TapGrid(grid, terms=terms, earlier=[message.payload() for message in known])
+
+    def finished(record: RoundRecord) -> None:
+        save_checkpoint(checkpoint, cloud, strategy.rounds, random=random, settings=settings)
+        _report_round(record, config.rounds)
+
     strategy = FeatureSharing(
         cloud,
         terms=terms,
         attribute_names=names,
         training=task.cloud_training(config),
         random=random,
-        client_quota=config.client_quota,
+        store=store,
+        plan=SharingPlan(
+            clients_per_round=config.clients_per_round,
+            minimum_replies=config.minimum_replies,
+            client_quota=config.client_quota,
+            replay_rows=config.replay_rows,
+            check_labels=config.check_labels,
+            patience=config.patience,
+        ),
         request=request,
-        on_round=lambda record: _report_round(record, config.rounds),
+        on_round=finished,
+        done=done,
     )
-    strategy.start(tap, num_rounds=config.rounds, timeout=config.timeout)
+    if done:
+        report(f"resumed after round {len(done)}/{config.rounds}")
+    else:  # so that features in this folder are known to be of these settings
+        save_checkpoint(checkpoint, cloud, [], random=random, settings=settings)
+    strategy.start(
+        WaveGrid(tap, wave=config.wave), num_rounds=config.rounds, timeout=config.timeout
+    )
     if config.output:
         _store(Path(config.output), strategy, tap, seconds=time.monotonic() - began)
+
+
+def _lasting(config: SimulationConfig) -> SimulationConfig:
+    """The configuration without what a resumed run may have otherwise."""
+    machine = {
+        "output",
+        "state",
+        "cache",
+        "timeout",
+        "wave",
+        "device",
+        "client_cpus",
+        "client_gpus",
+    }
+    defaults = SimulationConfig()
+    return dataclasses.replace(
+        config, threads=0, **{name: getattr(defaults, name) for name in machine}
+    )
 
 
 def _await_clients(grid: Grid, clients: int) -> None:
@@ -97,6 +173,7 @@ def _report_round(record: RoundRecord, rounds: int) -> None:
         f"{record.rows_in_all} in all, loss {record.loss:.3f}, "
         f"utility AUC {record.utility.mean:.3f}, {record.seconds:.1f} s"
         + (f", {len(record.refused)} refused" if record.refused else "")
+        + (f", {len(record.distrusted)} distrusted" if record.distrusted else "")
     )
 
 
@@ -105,7 +182,8 @@ def _store(folder: Path, strategy: FeatureSharing, tap: TapGrid, *, seconds: flo
     assert transcript is not None, "a run without valid replies ended before"
     transcript.save(folder / run_folder.TRANSCRIPT)
     write_safetensors(folder / run_folder.CLOUD, strategy.cloud.state_dict())
-    held_out = concatenate([p.transcript() for p in strategy.received(Purpose.EVALUATION)])
+    stored = strategy.store.messages(Purpose.EVALUATION)
+    held_out = concatenate([message.payload().transcript() for message in stored])
     predictions = {
         "score": predict(strategy.cloud, held_out.feature),
         "labels": held_out.labels,
@@ -135,6 +213,7 @@ def _round(record: RoundRecord) -> dict[str, object]:
         "replies": record.replies,
         "evaluation_replies": record.evaluation_replies,
         "refused": record.refused,
+        "distrusted": record.distrusted,
         "rows": record.rows,
         "rows_in_all": record.rows_in_all,
         "loss": record.loss,

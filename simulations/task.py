@@ -1,17 +1,17 @@
 """The task: which attributes are asked for, what of them leaves a client, and who predicts them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from fl_crafter.defences.labels import randomised_response
+from fl_crafter.defences.labels import flip_probability, randomised_response
 from fl_crafter.errors import InputError
 from fl_crafter.faces.record import Role
 from fl_crafter.models.split import freeze
-from simulations.client_data import encode, faces, model
+from simulations.client_data import encode, faces, model, remembered
 from simulations.config import SimulationConfig
 from simulations.randomness import derived_random
 from strategies.cloud_training import CloudTraining, head, train_cloud, with_head
@@ -76,17 +76,26 @@ def deployed_cloud(config: SimulationConfig) -> nn.Module:
     cloud = with_head(network.cloud, attributes=len(asked.names), random=random)
     everything = asked.names == faces(config).attribute_names
     if not everything or head(network.cloud)[1].out_features != len(asked.names):
-        public = faces(config).with_role(Role.PUBLIC)
-        if not len(public):
-            raise InputError(f"{config.dataset} has no public photographs to train a task on.")
-        train_cloud(
-            cloud.to(config.device),
-            encode(network.encoder, public.image, device=config.device),
-            public.attributes[:, asked.columns],
-            settings=cloud_training(config),
-            random=random,
-        )
-    return freeze(cloud)
+        cloud.load_state_dict(remembered(config, "cloud", lambda: _trained(config, cloud, random)))
+    return freeze(cloud.to(config.device))
+
+
+def _trained(
+    config: SimulationConfig, cloud: nn.Module, random: torch.Generator
+) -> dict[str, Tensor]:
+    """Weights of the cloud model after training on clean features of public people."""
+    public = faces(config).with_role(Role.PUBLIC)
+    if not len(public):
+        raise InputError(f"{config.dataset} has no public photographs to train a task on.")
+    encoder = model(config.weights).encoder
+    train_cloud(
+        cloud.to(config.device),
+        encode(encoder, public.image, device=config.device).__getitem__,
+        public.attributes[:, task(config).columns],
+        settings=replace(cloud_training(config), flip=0.0),  # public labels are not randomised
+        random=random,
+    )
+    return {name: value.cpu() for name, value in cloud.state_dict().items()}
 
 
 def cloud_training(config: SimulationConfig) -> CloudTraining:
@@ -97,4 +106,7 @@ def cloud_training(config: SimulationConfig) -> CloudTraining:
         learning_rate=config.cloud_learning_rate,
         head_learning_rate=config.cloud_head_rate,
         weight_decay=config.cloud_weight_decay,
+        rate_decay=config.cloud_rate_decay,
+        class_balance=config.class_balance,
+        flip=flip_probability(config.label_epsilon) if config.label_epsilon else 0.0,
     )

@@ -1,11 +1,12 @@
 """Train the cloud model on the features that clients shared."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 
@@ -19,6 +20,9 @@ class CloudTraining:
         learning_rate: Adam's, of the layers that were trained before.
         head_learning_rate: Adam's, of the last layer, which starts anew for new attributes.
         weight_decay: L2 penalty, on every weight.
+        rate_decay: both rates are multiplied by it after every round.
+        class_balance: weigh the two classes of an attribute as if they were equally frequent.
+        flip: probability with which clients flip each label, which the loss takes into account.
     """
 
     epochs: int = 4
@@ -26,6 +30,9 @@ class CloudTraining:
     learning_rate: float = 1e-4
     head_learning_rate: float = 1e-3
     weight_decay: float = 1e-4
+    rate_decay: float = 1.0
+    class_balance: bool = False
+    flip: float = 0.0
 
 
 def with_head(cloud: nn.Module, *, attributes: int, random: torch.Generator) -> nn.Module:
@@ -63,13 +70,18 @@ def head(cloud: nn.Module) -> tuple[str, nn.Linear]:
     return linear[-1]
 
 
+Take = Callable[[Int64[Tensor, "chosen"]], Float[Tensor, "chosen channels rows columns"]]
+
+
 def train_cloud(
     cloud: nn.Module,
-    feature: Float[Tensor, "count channels rows columns"],
+    feature: Take,
     labels: Float[Tensor, "count attributes"],
     *,
     settings: CloudTraining,
     random: torch.Generator,
+    weight: Float[Tensor, "count"] | None = None,
+    round: int = 1,
 ) -> float:
     """Train the cloud model, in place, on all features at hand.
 
@@ -78,10 +90,13 @@ def train_cloud(
 
     Args:
         cloud: features -> one logit per attribute.
-        feature: every feature received so far, so that no round is forgotten.
+        feature: positions -> features, of every feature received so far, so that no round is
+            forgotten; they are fetched batch by batch.
         labels: 0 or 1, or nan.
         settings: see `CloudTraining`.
         random: draws the order of the rows.
+        weight: of each row in the loss; 1 by default.
+        round: from 1; decides on the rates.
 
     Returns:
         Mean binary cross-entropy over the last epoch.
@@ -90,22 +105,27 @@ def train_cloud(
         FloatingPointError: the loss is not finite.
     """
     device = next(cloud.parameters()).device
-    feature, labels = feature.to(device), labels.to(device)
+    share = torch.ones(len(labels)) if weight is None else weight
+    share = share[:, None] * _class_weights(labels, settings)
     cloud.train()
     for module in cloud.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
-    optimizer = torch.optim.Adam(_groups(cloud, settings), weight_decay=settings.weight_decay)
-    total, seen = 0.0, 0
+    optimizer = torch.optim.Adam(
+        _groups(cloud, settings, round), weight_decay=settings.weight_decay
+    )
+    total, seen = 0.0, 0.0
     for _ in range(settings.epochs):
-        total, seen = 0.0, 0
-        for chosen in torch.randperm(len(feature), generator=random).split(settings.batch_size):
-            target = labels[chosen.to(device)]
+        total, seen = 0.0, 0.0
+        for chosen in torch.randperm(len(labels), generator=random).split(settings.batch_size):
+            target, factor = labels[chosen].to(device), share[chosen].to(device)
             known = ~torch.isnan(target)
-            if not known.any():
+            mass = float(factor[known].sum())
+            if not mass:
                 continue
-            logits = cloud(feature[chosen.to(device)])
-            loss = F.binary_cross_entropy_with_logits(logits[known], target[known])
+            logits = cloud(feature(chosen).to(device))
+            each = _loss(logits[known], target[known], settings.flip)
+            loss = (each * factor[known]).sum() / mass
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     "the cloud model's loss is not finite; lower cloud-learning-rate"
@@ -113,17 +133,36 @@ def train_cloud(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            total += float(loss.detach()) * int(known.sum())
-            seen += int(known.sum())
+            total += float(loss.detach()) * mass
+            seen += mass
     cloud.eval()
-    return total / max(1, seen)
+    return total / seen if seen else 0.0
 
 
-def _groups(cloud: nn.Module, settings: CloudTraining) -> list[dict[str, object]]:
+def _loss(logits: Tensor, target: Tensor, flip: float) -> Tensor:
+    """Cross-entropy of each label, for labels of which a share `flip` is flipped."""
+    if not flip:
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    probability = flip + (1 - 2 * flip) * torch.sigmoid(logits)
+    return F.binary_cross_entropy(probability, target, reduction="none")
+
+
+def _class_weights(labels: Tensor, settings: CloudTraining) -> Tensor:
+    """Weight of each label: 1, or half the inverse frequency of its class."""
+    if not settings.class_balance:
+        return torch.ones_like(labels)
+    count = (~torch.isnan(labels)).sum(0)
+    positive = torch.nansum(labels, 0)
+    each = [count / (2 * number.clamp(min=1)) for number in (count - positive, positive)]
+    return torch.where(labels == 1, each[1], each[0])
+
+
+def _groups(cloud: nn.Module, settings: CloudTraining, round: int) -> list[dict[str, object]]:
     last = list(head(cloud)[1].parameters())
     known = {id(parameter) for parameter in last}
     body = [parameter for parameter in cloud.parameters() if id(parameter) not in known]
+    decay = settings.rate_decay ** (round - 1)
     return [
-        {"params": body, "lr": settings.learning_rate},
-        {"params": last, "lr": settings.head_learning_rate},
+        {"params": body, "lr": settings.learning_rate * decay},
+        {"params": last, "lr": settings.head_learning_rate * decay},
     ]

@@ -2,8 +2,10 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,11 +14,13 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from torch import Tensor, nn
 
-from fl_crafter.flower.payload import Payload, PayloadTerms
+from fl_crafter.flower.payload import PayloadTerms
 from fl_crafter.transcript import Purpose
 from strategies.cloud_training import CloudTraining, train_cloud
 from strategies.intake import Intake
 from strategies.requests import EVALUATION_MESSAGE, TRAIN_MESSAGE, NoValidReplies, requests
+from strategies.robust import clip_norms, contradicts_the_others, embedding, reference_norm
+from strategies.store import FeatureStore, StoredMessage, StoredRows
 from strategies.utility import AttributeUtility, attribute_utility, predict
 
 _log = logging.getLogger("fl_crafter")
@@ -31,6 +35,7 @@ class RoundRecord:
         replies: valid training replies.
         evaluation_replies: valid evaluation replies.
         refused: one sentence for each reply that was not valid.
+        distrusted: clients whose labels the others' contradict; not trained on, nor judged by.
         rows: new features.
         rows_in_all: features that the cloud model trained on.
         loss: of the last epoch of this round's training.
@@ -42,6 +47,7 @@ class RoundRecord:
     replies: int = 0
     evaluation_replies: int = 0
     refused: list[str] = field(default_factory=list)
+    distrusted: list[int] = field(default_factory=list)
     rows: int = 0
     rows_in_all: int = 0
     loss: float = float("nan")
@@ -49,25 +55,48 @@ class RoundRecord:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class SharingPlan:
+    """Whom the server asks, and what it keeps.
+
+    Attributes:
+        clients_per_round: clients drawn for a round; 0 asks all.
+        minimum_replies: valid training replies without which a round fails.
+        client_quota: rows that one client may send for training, in all rounds together.
+        replay_rows: features of earlier rounds, drawn anew each round, that are gone over again.
+        check_labels: leave clients out whose labels the other clients' contradict.
+        patience: rounds without a better utility after which training stops; 0 never stops.
+    """
+
+    clients_per_round: int = 0
+    minimum_replies: int = 1
+    client_quota: int = 100_000
+    replay_rows: int = 100_000
+    check_labels: bool = True
+    patience: int = 0
+
+
 class FeatureSharing(Strategy):
-    """Asks every client, every round, for protected features of photographs not shared before.
+    """Asks clients, every round, for protected features of photographs not shared before.
 
     Unlike federated averaging nothing is averaged and no model travels: requests carry a round and
     a purpose, replies carry features and labels, and the cloud model stays with the server.
     Evaluation features are asked for once and never trained on.
 
     A reply with an error is skipped; a reply that `Intake` does not admit is refused as a whole and
-    its reason logged, without content.
+    its reason logged, without content. What is admitted goes to the store as it arrives.
 
     Args:
         cloud: features -> one logit per attribute; trained in place.
         terms: what a reply has to look like.
         attribute_names: in the order of the labels.
         training: see `CloudTraining`.
-        random: draws the order of training.
-        client_quota: rows that one client may send for training, in all rounds together.
+        random: draws clients, earlier features and the order of training.
+        store: keeps the admitted messages.
+        plan: see `SharingPlan`.
         request: what every request states beside its round and purpose.
         on_round: is called with each finished round's record.
+        done: records of the rounds that were finished before, when a run is resumed.
     """
 
     def __init__(
@@ -78,9 +107,11 @@ class FeatureSharing(Strategy):
         attribute_names: tuple[str, ...],
         training: CloudTraining,
         random: torch.Generator,
-        client_quota: int = 100_000,
+        store: FeatureStore,
+        plan: SharingPlan | None = None,
         request: Mapping[str, str] | None = None,
         on_round: Callable[[RoundRecord], None] | None = None,
+        done: Iterable[RoundRecord] = (),
     ) -> None:
         if len(attribute_names) != terms.attributes:
             raise ValueError("the terms and the attribute names differ in number")
@@ -89,11 +120,16 @@ class FeatureSharing(Strategy):
         self.attribute_names = attribute_names
         self.training = training
         self.random = random
+        self.store = store
+        self.plan = plan or SharingPlan()
         self.request = dict(request or {})
         self.on_round = on_round
-        self.rounds: list[RoundRecord] = []
-        self._received: dict[Purpose, list[Payload]] = {purpose: [] for purpose in Purpose}
-        self._intake = Intake(terms, client_quota=client_quota)
+        self.rounds: list[RoundRecord] = list(done)
+        sent: Counter[int] = Counter()
+        for message in store.messages(Purpose.TRAIN):
+            sent[message.client] += len(message.labels) * (message.round <= len(self.rounds))
+        self._intake = Intake(terms, client_quota=self.plan.client_quota, rows=sent)
+        self._chosen: list[int] = []
         self._began = 0.0
 
     def summary(self) -> None:
@@ -115,42 +151,74 @@ class FeatureSharing(Strategy):
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
     ) -> Result:
-        """Run all rounds; see `flwr.serverapp.strategy.Strategy.start`.
+        """Run the rounds that are not done yet, until the last or until patience ends.
 
-        A client whose process died never replies, so a timeout is required.
+        See `flwr.serverapp.strategy.Strategy.start`, whose loop knows neither. A client whose
+        process died never replies, so a timeout is required.
 
         Raises:
-            NoValidReplies: a round brought nothing to train on, or no evaluation feature ever came.
+            NoValidReplies: a round brought too little to train on, or no evaluation feature.
         """
         if not 0 < timeout < float("inf"):
             raise ValueError("a round needs a timeout of a positive number of seconds")
+        self.summary()
+        timeout = float(timeout)
+        asked = train_config or ConfigRecord(), evaluate_config or ConfigRecord()
         arrays = initial_arrays or ArrayRecord(self.cloud.state_dict())
-        return super().start(
-            grid, arrays, num_rounds, float(timeout), train_config, evaluate_config, evaluate_fn
-        )
+        result = Result()
+        for current in range(len(self.rounds) + 1, num_rounds + 1):
+            if self.out_of_patience():
+                break
+            messages = self.configure_train(current, arrays, asked[0], grid)
+            replies = grid.send_and_receive(messages=messages, timeout=timeout)
+            trained, metrics = self.aggregate_train(current, replies)
+            assert trained is not None and metrics is not None
+            arrays = result.arrays = trained
+            result.train_metrics_clientapp[current] = metrics
+            messages = self.configure_evaluate(current, arrays, asked[1], grid)
+            replies = grid.send_and_receive(messages=messages, timeout=timeout)
+            judged = self.aggregate_evaluate(current, replies)
+            assert judged is not None
+            result.evaluate_metrics_clientapp[current] = judged
+            central = evaluate_fn(current, arrays) if evaluate_fn else None
+            if central is not None:
+                result.evaluate_metrics_serverapp[current] = central
+        return result
+
+    def out_of_patience(self) -> bool:
+        """Whether the best utility lies `patience` rounds back."""
+        if not self.plan.patience or not self.rounds:
+            return False
+        utilities = [record.utility.mean for record in self.rounds]
+        best = max(range(len(utilities)), key=lambda index: utilities[index])
+        return len(utilities) - 1 - best >= self.plan.patience
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Ask every node for training features; `arrays` stay with the server."""
+        """Ask this round's clients for training features; `arrays` stay with the server."""
         self._began = time.monotonic()
         self.rounds.append(RoundRecord(server_round))
-        return self._requests(TRAIN_MESSAGE, Purpose.TRAIN, server_round, config, grid)
+        nodes = sorted(grid.get_node_ids())
+        count = self.plan.clients_per_round or len(nodes)
+        drawn = torch.randperm(len(nodes), generator=self.random)[:count]
+        self._chosen = [nodes[place] for place in sorted(drawn.tolist())]
+        return self._requests(TRAIN_MESSAGE, Purpose.TRAIN, server_round, config, self._chosen)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Train the cloud model on all features received so far, this round's included."""
+        """Train the cloud model on this round's features and on a draw of the earlier ones."""
         record = self.rounds[-1]
-        new = self._receive(replies, Purpose.TRAIN)
-        record.replies, record.rows = len(new), sum(len(part.feature) for part in new)
-        if not new:
-            raise NoValidReplies(self._complaint("training"))
-        feature, labels = self._stacked(Purpose.TRAIN)
-        record.rows_in_all = len(feature)
-        record.loss = train_cloud(
-            self.cloud, feature, labels, settings=self.training, random=self.random
-        )
+        self._receive(replies)
+        messages = self.store.messages(Purpose.TRAIN)
+        new = [message for message in messages if message.round == server_round]
+        record.replies, record.rows = len(new), sum(len(message.labels) for message in new)
+        if len(new) < self.plan.minimum_replies:
+            raise NoValidReplies(self._complaint("training", self.plan.minimum_replies))
+        record.distrusted = self._distrusted(messages)
+        trusted = [m for m in messages if m.client not in record.distrusted]
+        record.loss = self._train(trusted, server_round)
         metrics: dict[str, Any] = {
             "replies": record.replies,
             "rows": record.rows,
@@ -162,25 +230,27 @@ class FeatureSharing(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Ask for evaluation features whoever has not sent any yet."""
-        sent = {part.client for part in self._received[Purpose.EVALUATION]}
-        done = {node for client in sent if (node := self._intake.node_of(client)) is not None}
-        return self._requests(
-            EVALUATION_MESSAGE, Purpose.EVALUATION, server_round, config, grid, without=done
-        )
+        """Ask those of this round's clients that have not sent evaluation features yet."""
+        sent = {message.client for message in self.store.messages(Purpose.EVALUATION)}
+        done = {self._intake.node_of(client) for client in sent}
+        nodes = [node for node in self._chosen if node not in done]
+        return self._requests(EVALUATION_MESSAGE, Purpose.EVALUATION, server_round, config, nodes)
 
     def aggregate_evaluate(
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
         """Judge the cloud model on all evaluation features at hand."""
         record = self.rounds[-1]
-        new = self._receive(replies, Purpose.EVALUATION)
-        record.evaluation_replies = len(new)
-        if not self._received[Purpose.EVALUATION]:
-            raise NoValidReplies(self._complaint("evaluation"))
-        feature, labels = self._stacked(Purpose.EVALUATION)
-        score = predict(self.cloud, feature)
-        record.utility = attribute_utility(score, labels, names=self.attribute_names)
+        record.evaluation_replies = self._receive(replies)
+        messages = self.store.messages(Purpose.EVALUATION)
+        if not messages:
+            raise NoValidReplies(self._complaint("evaluation", 1))
+        trusted = [m for m in messages if m.client not in record.distrusted] or messages
+        score = torch.cat([predict(self.cloud, message.features()) for message in trusted])
+        labels = torch.cat([message.labels for message in trusted])
+        record.utility = attribute_utility(
+            score, labels, names=self.attribute_names, flip=self.training.flip
+        )
         record.seconds = time.monotonic() - self._began
         if self.on_round is not None:
             self.on_round(record)
@@ -188,38 +258,70 @@ class FeatureSharing(Strategy):
         metrics |= {f"auc-{name}": value for name, value in record.utility.auc.items()}
         return MetricRecord(metrics)
 
-    def received(self, purpose: Purpose) -> list[Payload]:
-        """All valid messages of one purpose, in order of arrival."""
-        return list(self._received[purpose])
-
     def _requests(
-        self,
-        kind: str,
-        purpose: Purpose,
-        server_round: int,
-        config: ConfigRecord,
-        grid: Grid,
-        *,
-        without: Iterable[int] = (),
+        self, kind: str, purpose: Purpose, server_round: int, config: ConfigRecord, nodes: list[int]
     ) -> list[Message]:
-        nodes = set(grid.get_node_ids()) - set(without)
         asked = self._intake.ask(nodes, round=server_round, purpose=purpose)
         return requests(asked, kind, purpose, server_round, {**config, **self.request})
 
-    def _receive(self, replies: Iterable[Message], purpose: Purpose) -> list[Payload]:
-        """Check the replies and keep the valid ones."""
-        # replies arrive in any order, and the order of rows decides how training goes
-        new = sorted(self._intake.admit(replies), key=lambda payload: payload.client)
+    def _receive(self, replies: Iterable[Message]) -> int:
+        """Check the replies and store the valid ones, each as it arrives; returns their number."""
+        count = 0
+        for payload in self._intake.admit(replies):
+            self.store.add(payload)
+            count += 1
         self.rounds[-1].refused += self._intake.refused
         self._intake.refused = []
-        self._received[purpose] += new
-        return new
+        return count
 
-    def _stacked(self, purpose: Purpose) -> tuple[Tensor, Tensor]:
-        parts = self._received[purpose]
-        return torch.cat([p.feature for p in parts]), torch.cat([p.labels for p in parts])
+    def _distrusted(self, messages: list[StoredMessage]) -> list[int]:
+        if not self.plan.check_labels:
+            return []
+        clients = sorted({message.client for message in messages})
+        own = [[m for m in messages if m.client == client] for client in clients]
+        limit = reference_norm([m.norm for m in messages])
+        seen = [
+            [embedding(self.cloud, clip_norms(m.features(), limit=limit)) for m in each]
+            for each in own
+        ]
+        found = contradicts_the_others(
+            [torch.cat(each) for each in seen],
+            [torch.cat([m.labels for m in each]) for each in own],
+        )
+        distrusted = [client for client, bad in zip(clients, found.tolist(), strict=True) if bad]
+        for client in distrusted:
+            _log.warning("the labels of client %d contradict the other clients'", client)
+        return distrusted
 
-    def _complaint(self, phase: str) -> str:
+    def _train(self, messages: list[StoredMessage], server_round: int) -> float:
+        """Train on the new rows and on at most `replay_rows` earlier ones; returns the loss."""
+        rows = StoredRows(messages)
+        new = torch.tensor([m.round == server_round for m in messages])
+        is_new = new.repeat_interleave(rows.counts)
+        earlier = (~is_new).nonzero().flatten()
+        if len(earlier) > self.plan.replay_rows:
+            drawn = torch.randperm(len(earlier), generator=self.random)[: self.plan.replay_rows]
+            earlier = earlier[drawn.sort().values]
+        kept = torch.cat([earlier, is_new.nonzero().flatten()])
+        self.rounds[-1].rows_in_all = len(kept)
+        return train_cloud(
+            self.cloud,
+            partial(_clipped, rows, kept, reference_norm([m.norm for m in messages])),
+            rows.labels[kept],
+            weight=rows.weight[kept],
+            settings=self.training,
+            random=self.random,
+            round=server_round,
+        )
+
+    def _complaint(self, phase: str, needed: int) -> str:
         record = self.rounds[-1]
         why = f": {record.refused[0]}" if record.refused else ": nobody replied in time."
-        return f"round {record.round} got no valid {phase} reply{why}"
+        few = "no valid" if needed == 1 else f"fewer than {needed} valid"
+        return (
+            f"round {record.round} got {few} {phase} {'reply' if needed == 1 else 'replies'}{why}"
+        )
+
+
+def _clipped(rows: StoredRows, kept: Tensor, limit: float, index: Tensor) -> Tensor:
+    return clip_norms(rows.take(kept[index]), limit=limit)

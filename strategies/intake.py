@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from flwr.app import Message
 
@@ -23,16 +23,19 @@ class Intake:
     Args:
         terms: what a message has to look like.
         client_quota: rows that one client may send for training, in all rounds together.
+        rows: those that each client has sent already, when a run is resumed.
     """
 
-    def __init__(self, terms: PayloadTerms, *, client_quota: int) -> None:
+    def __init__(
+        self, terms: PayloadTerms, *, client_quota: int, rows: Mapping[int, int] | None = None
+    ) -> None:
         self.terms = terms
         self.client_quota = client_quota
         self.refused: list[str] = []
         self._client_of: dict[int, int] = {}
         self._node_of: dict[int, int] = {}
         self._digests: set[bytes] = set()
-        self._rows: Counter[int] = Counter()
+        self._rows: Counter[int] = Counter(rows or {})
         self._asked: set[int] = set()
         self._round = 0
         self._purpose = Purpose.TRAIN

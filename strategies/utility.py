@@ -15,7 +15,7 @@ class AttributeUtility:
 
     Attributes:
         auc: by attribute name, in [0, 1]; .5 is chance.
-        skipped: attributes of which only one class, or no label, was at hand.
+        skipped: attributes of which only one class, or no label that tells anything, was at hand.
     """
 
     auc: dict[str, float]
@@ -46,8 +46,18 @@ def attribute_utility(
     labels: Float[Tensor, "count attributes"],
     *,
     names: tuple[str, ...],
+    flip: float = 0.0,
 ) -> AttributeUtility:
-    """The utility of scores for labels that are 0, 1 or, where unknown, nan."""
+    """The utility of scores for labels that are 0, 1 or, where unknown, nan.
+
+    Args:
+        score: larger for 1.
+        labels: as they were shared.
+        names: of the attributes.
+        flip: probability with which each label was flipped before it was shared. The area under
+            the curve of the true labels is then an estimate (Menon et al., 2015), and may leave
+            [0, 1] where few rows are at hand.
+    """
     auc: dict[str, float] = {}
     skipped: list[str] = []
     for column, name in enumerate(names):
@@ -56,5 +66,27 @@ def attribute_utility(
         if truth.unique().numel() < 2:
             skipped.append(name)
             continue
-        auc[name] = float(roc_auc_score(truth.numpy(), score[known, column].numpy()))
+        measured = float(roc_auc_score(truth.numpy(), score[known, column].numpy()))
+        kept = _signal_kept(float(truth.mean()), flip)
+        if kept <= 0:
+            skipped.append(name)
+            continue
+        auc[name] = 0.5 + (measured - 0.5) / kept
     return AttributeUtility(auc, tuple(skipped))
+
+
+def _signal_kept(positive: float, flip: float) -> float:
+    """Slope of the measured area under the curve in the true one; 0 where nothing can be told.
+
+    Args:
+        positive: share of ones among the flipped labels.
+        flip: probability of a flip.
+    """
+    if not flip:
+        return 1.0
+    if flip >= 0.5:
+        return 0.0
+    prior = (positive - flip) / (1 - 2 * flip)
+    if not 0 < prior < 1:
+        return 0.0
+    return 1 - (1 - prior) * flip / positive - prior * flip / (1 - positive)

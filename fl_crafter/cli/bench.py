@@ -23,10 +23,51 @@ def crafting(
     seeds: Annotated[int, typer.Option(min=1, help="Number of repetitions.")] = 3,
 ) -> None:
     """The authors' crafting loop beside ours; wants a checkout, and two idle cores or a GPU."""
-    if not (CHECKOUT / "benchmarks" / "crafting.py").is_file():
+    _run("crafting", "--images", images, "--steps", steps, "--seeds", seeds, "--json", json)
+
+
+@app.command("round")
+def federated_round(
+    json: Annotated[Path, typer.Option(help="File of the figures.")] = Path("out/bench/round.json"),
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of each side.")] = 4,
+) -> None:
+    """A federated round over Ray against the same work in one process, crafting off and on."""
+    _run("federation_round", "--rounds", rounds, "--json", json)
+
+
+@app.command()
+def scale(
+    json: Annotated[Path, typer.Option(help="File of the figures.")] = Path("out/bench/scale.json"),
+    clients: Annotated[str, typer.Option(help="Sizes, with commas between.")] = "10,100,1000",
+    rows: Annotated[int, typer.Option(min=1, help="Features of a client's message.")] = 4,
+) -> None:
+    """Wall time and the server's peak memory with many virtual clients."""
+    if not all(size.strip().isdigit() and int(size) > 0 for size in clients.split(",")):
+        raise InputError(f"--clients must be numbers with commas between, not {clients!r}.")
+    _run("federation_scale", "--clients", clients, "--rows", rows, "--json", json)
+
+
+@app.command()
+def labels(
+    json: Annotated[
+        Path, typer.Option(help="File of the figures; the plot goes beside it.")
+    ] = Path("out/bench/labels.json"),
+    data: Annotated[str, typer.Option(help="Name of the faces.")] = "orl",
+    root: Annotated[Path | None, typer.Option(help="The dataset's folder; orl needs none.")] = None,
+    people: Annotated[int, typer.Option(min=0, help="Private people; 0 takes all.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of repetitions.")] = 3,
+) -> None:
+    """What randomised response costs in utility, and what it saves in linkability by labels."""
+    where = ["--root", root] if root else []
+    _run("labels", "--data", data, *where, "--people", people, "--seeds", seeds, "--json", json)
+
+
+def _run(module: str, *arguments: str | int | Path) -> None:
+    """Run a benchmark, which only a checkout has, in a process of its own."""
+    if not (CHECKOUT / "benchmarks" / f"{module}.py").is_file():
         raise InputError("The benchmarks are not in the wheel; run them in a checkout.")
-    arguments = ["--images", images, "--steps", steps, "--seeds", seeds, "--json", json.resolve()]
-    command = [sys.executable, "-m", "benchmarks.crafting", *map(str, arguments)]
+    given = [str(each.resolve() if isinstance(each, Path) else each) for each in arguments]
+    command = [sys.executable, "-m", f"benchmarks.{module}", *given]
     status = subprocess.run(command, cwd=CHECKOUT, check=False).returncode
     if status:
         raise typer.Exit(status)

@@ -1,5 +1,7 @@
 """`fl-crafter craft`: protect the features of a folder of photographs, without any federation."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +13,8 @@ from fl_crafter.errors import InputError
 def craft(
     photographs: Annotated[Path, typer.Argument(help="Folder with one sub-folder per person.")],
     out: Annotated[
-        Path, typer.Option(dir_okay=False, help="File of the protected features, .safetensors.")
+        Path,
+        typer.Option(help="File of the protected features, .safetensors; with --ray a folder."),
     ],
     defence: Annotated[str, typer.Option(help="Its name; a wrong one gets the list.")] = "crafter",
     utility_weight: Annotated[
@@ -32,6 +35,12 @@ def craft(
     steps: Annotated[int, typer.Option(min=0, help="Crafter's steps.")] = 30,
     batch: Annotated[int, typer.Option(min=1, help="Photographs crafted together.")] = 32,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="With Ray, in shards; what is there is not made again.")
+    ] = False,
+    gpus_per_worker: Annotated[
+        float, typer.Option(min=0, help="With --ray: share of a GPU for each worker; 0 has none.")
+    ] = 0.0,
 ) -> None:
     """Write features of photographs that may be shared; row order is that of the sorted paths.
 
@@ -55,6 +64,18 @@ def craft(
         raise InputError(f"--utility-weight must be 0 or more and finite, not {utility_weight}.")
     if utility_budget and false_match:
         raise InputError("--utility-budget and --false-match are two targets; give one.")
+    if ray:
+        if utility_budget or false_match:
+            raise InputError(
+                "--ray finds no weights; leave --utility-budget and --false-match out."
+            )
+        arguments = [photographs, "--out", out, "--defence", defence]
+        arguments += ["--utility-weight", utility_weight, "--steps", steps, "--batch", batch]
+        arguments += ["--seed", seed, "--gpus-per-worker", gpus_per_worker]
+        _craft_with_ray(*arguments)
+        return
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; name a file, or craft shards with --ray.")
     folder = require_root(photographs, holds="one sub-folder per person")
     paths = [path for own in list_people(folder).values() for path in own]
     image = torch.stack([read_photo(path, crop=None, size=64) for path in paths])
@@ -102,3 +123,11 @@ def craft(
     typer.echo(f"{len(feature)} features in {out}")
     if over_budget:
         typer.echo(f"{over_budget} of them lose more than --utility-budget at every weight.")
+
+
+def _craft_with_ray(*arguments: object) -> None:
+    """Run it in a process of its own: nothing in this package imports Ray."""
+    command = [sys.executable, "-m", "simulations.bulk_crafting", *map(str, arguments)]
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        raise typer.Exit(status)

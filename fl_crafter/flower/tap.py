@@ -21,12 +21,13 @@ class TapGrid(Grid):
     Args:
         grid: the grid to listen on.
         terms: how a feature message looks; a reply that is none is counted in `unread`.
+        earlier: what was overheard before, when a run is resumed.
     """
 
-    def __init__(self, grid: Grid, *, terms: PayloadTerms) -> None:
+    def __init__(self, grid: Grid, *, terms: PayloadTerms, earlier: Iterable[Payload] = ()) -> None:
         self._grid = grid
         self._terms = terms
-        self._parts: list[Payload] = []
+        self._parts = {_key(payload): payload for payload in earlier}
         self.unread: Counter[str] = Counter()
 
     @property
@@ -37,7 +38,7 @@ class TapGrid(Grid):
         """
         if not self._parts:
             return None
-        ordered = sorted(self._parts, key=lambda part: (part.round, part.purpose, part.client))
+        ordered = [self._parts[key] for key in sorted(self._parts)]
         return concatenate([part.transcript() for part in ordered])
 
     def _record(self, replies: Iterable[Message]) -> list[Message]:
@@ -46,7 +47,8 @@ class TapGrid(Grid):
             if reply.has_error():
                 continue
             try:
-                self._parts.append(read_payload(reply.content, self._terms))
+                payload = read_payload(reply.content, self._terms)
+                self._parts.setdefault(_key(payload), payload)
             except PayloadError as refusal:
                 self.unread[str(refusal)] += 1
         return kept
@@ -92,3 +94,8 @@ class TapGrid(Grid):
     def run(self) -> Run:
         """The run that the grid works in."""
         return self._grid.run
+
+
+def _key(payload: Payload) -> tuple[int, int, int]:
+    """What a message is known by; the same one, sent again after a resume, tells nothing new."""
+    return payload.round, int(payload.purpose), payload.client

@@ -1,4 +1,6 @@
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,9 @@ from simulations.in_process import InProcessGrid, flower_identity
 from strategies import (
     CloudTraining,
     FeatureSharing,
+    FeatureStore,
     NoValidReplies,
+    SharingPlan,
     attribute_utility,
     train_cloud,
     with_head,
@@ -60,7 +64,7 @@ def client_app(spoil: dict[int, Spoil] | None = None, mods: Sequence[Any] = ()) 
     return app
 
 
-def make_strategy() -> FeatureSharing:
+def make_strategy(folder: Path, **plan: Any) -> FeatureSharing:
     torch.manual_seed(0)
     return FeatureSharing(
         nn.Sequential(nn.Flatten(), nn.Linear(32, 2)),
@@ -68,11 +72,15 @@ def make_strategy() -> FeatureSharing:
         attribute_names=NAMES,
         training=CloudTraining(epochs=10, learning_rate=0.01, head_learning_rate=0.01),
         random=torch.Generator().manual_seed(0),
+        store=FeatureStore(folder, capacity=plan.pop("capacity", 100_000)),
+        plan=SharingPlan(**plan),
     )
 
 
-def run(app: ClientApp, rounds: int = 2, clients: int = 4) -> tuple[FeatureSharing, TapGrid]:
-    strategy = make_strategy()
+def run(
+    app: ClientApp, rounds: int = 2, clients: int = 4, **plan: Any
+) -> tuple[FeatureSharing, TapGrid]:
+    strategy = make_strategy(Path(tempfile.mkdtemp()), **plan)
     tap = TapGrid(InProcessGrid(app, clients=clients), terms=TERMS)
     strategy.start(tap, num_rounds=rounds, timeout=10)
     return strategy, tap
@@ -158,10 +166,10 @@ def test_a_round_without_valid_replies_ends_the_run() -> None:
         run(client_app(dict.fromkeys(range(4), raising)))
 
 
-def test_a_round_needs_a_timeout() -> None:
+def test_a_round_needs_a_timeout(tmp_path: Path) -> None:
     grid = InProcessGrid(client_app(), clients=4)
     with pytest.raises(ValueError, match="timeout"):
-        make_strategy().start(grid, timeout=float("inf"))
+        make_strategy(tmp_path).start(grid, timeout=float("inf"))
 
 
 def test_the_same_seed_gives_the_same_cloud_model() -> None:
@@ -201,7 +209,7 @@ def test_training_leaves_batch_statistics_alone_and_ignores_unknown_labels() -> 
     labels[:, 0] = torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
     loss = train_cloud(
         cloud,
-        torch.randn(6, 2, 8, 8),
+        torch.randn(6, 2, 8, 8).__getitem__,
         labels,
         settings=CloudTraining(epochs=2, weight_decay=0.0),
         random=torch.Generator().manual_seed(0),

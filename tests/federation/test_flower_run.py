@@ -78,7 +78,7 @@ def test_a_superlink_that_cannot_start_is_an_error(tmp_path: Path) -> None:
     environment = {"PATH": f"{tmp_path}{os.pathsep}{os.defpath}", "FLWR_HOME": str(tmp_path)}
     with (
         pytest.raises(flower_run.FlowerFailed, match="no room for me"),
-        flower_run._superlink(1, environment, tmp_path / "log"),
+        flower_run.running_superlink(1, environment, tmp_path / "log"),
     ):
         raise AssertionError("it did not start")
 

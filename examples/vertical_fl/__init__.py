@@ -1,0 +1,1 @@
+"""Vertical federated learning, without and with Crafter."""

@@ -1,0 +1,203 @@
+"""Craft a large folder of photographs with Ray, outside any federation.
+
+One Ray actor per worker builds the defence once and writes shards of whole files; a shard that is
+there already is not made again, so a run that was stopped goes on. `RAY_ADDRESS` attaches to a
+running cluster. Ray's actors are enough here: what is mapped over is a list of paths.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from fl_crafter.errors import InputError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+FORMAT = "fl-crafter crafted shard"
+
+
+@dataclass(frozen=True)
+class BulkSettings:
+    """What a shard depends on, beside its photographs.
+
+    Attributes:
+        defence: one of `fl_crafter.defences.configured.NAMES`.
+        utility_weight: Crafter's beta.
+        steps: Crafter's steps.
+        batch: photographs crafted together.
+        seed: of everything random.
+    """
+
+    defence: str
+    utility_weight: float
+    steps: int
+    batch: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Photographs that go into one file, in the order of its rows."""
+
+    path: Path
+    photographs: tuple[Path, ...]
+
+    def digest(self, settings: BulkSettings) -> str:
+        """Of all that the shard's content depends on; stored in the file, in place of any name."""
+        content = json.dumps([asdict(settings), [str(path) for path in self.photographs]])
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+class ShardWriter:
+    """Makes shards, one after another, with one defence.
+
+    Args:
+        settings: see `BulkSettings`.
+        device: cpu or cuda.
+    """
+
+    def __init__(self, settings: BulkSettings, device: str) -> None:
+        import torch
+
+        from fl_crafter.assets import load_encoder, load_generator
+        from fl_crafter.defences.configured import DefenceSettings, build_defence
+        from fl_crafter.defences.crafter.crafter import CrafterSettings
+
+        self.settings, self.device = settings, device
+        model = load_encoder()
+        self.encoder = model.encoder.to(device)
+        random = torch.Generator().manual_seed(settings.seed)
+        with torch.no_grad():
+            drawn = load_generator().sample(1000, random=random)
+            public = torch.cat([self.encoder(part.to(device)) for part in drawn.split(64)])
+        crafter = CrafterSettings(utility_weight=settings.utility_weight, steps=settings.steps)
+        self.defence = build_defence(
+            settings.defence,
+            encoder=self.encoder,
+            cloud=model.cloud.to(device),
+            public_feature=public,
+            settings=DefenceSettings(crafter=crafter),
+        )
+
+    def write(self, shard: Shard) -> int:
+        """Write one shard, whole; returns its rows.
+
+        Raises:
+            InputError: a photograph cannot be read, or crafting diverged.
+        """
+        import torch
+
+        from fl_crafter.defences.base import Status
+        from fl_crafter.faces.photo import read_photo
+        from fl_crafter.training.loop import write_safetensors
+
+        # a shard's randomness is its own, so that it does not matter who makes it, and when
+        seed = int(shard.digest(self.settings)[:15], 16)
+        random = torch.Generator().manual_seed(seed)
+        released = []
+        for begin in range(0, len(shard.photographs), self.settings.batch):
+            paths = shard.photographs[begin : begin + self.settings.batch]
+            image = torch.stack([read_photo(path, crop=None, size=64) for path in paths])
+            with torch.no_grad():
+                feature = self.encoder(image.to(self.device))
+            protected = self.defence.protect(feature, random=random)
+            if protected.status == Status.DIVERGED:
+                raise InputError(f"crafting diverged and {shard.path} was not written.")
+            released.append(protected.feature.cpu())
+        metadata = {"format": FORMAT, "digest": shard.digest(self.settings)}
+        write_safetensors(shard.path, {"feature": torch.cat(released)}, metadata=metadata)
+        return len(shard.photographs)
+
+
+def plan(photographs: list[Path], out: Path, *, rows: int) -> list[Shard]:
+    """Shards of at most `rows` photographs each."""
+    parts = [tuple(photographs[i : i + rows]) for i in range(0, len(photographs), rows)]
+    return [
+        Shard(out / f"shard-{index:05d}-of-{len(parts):05d}.safetensors", part)
+        for index, part in enumerate(parts)
+    ]
+
+
+def is_done(shard: Shard, settings: BulkSettings) -> bool:
+    """Whether the file is there and was made of these photographs with these settings."""
+    from safetensors import SafetensorError
+
+    from fl_crafter.training.loop import read_metadata
+
+    try:
+        return read_metadata(shard.path).get("digest") == shard.digest(settings)
+    except (OSError, SafetensorError):
+        return False
+
+
+def craft_with_ray(
+    shards: list[Shard], settings: BulkSettings, *, gpus_per_worker: float, workers: int
+) -> int:
+    """Make the shards that are not done yet; returns how many were made.
+
+    Args:
+        shards: see `plan`.
+        settings: see `BulkSettings`.
+        gpus_per_worker: share of a GPU that Ray keeps for a worker; 0 works on the CPU.
+        workers: at most; 0 takes as many as the cluster has room for.
+    """
+    import ray
+    from ray.util import ActorPool
+
+    missing = [shard for shard in shards if not is_done(shard, settings)]
+    if not missing:
+        return 0
+    ray.init(include_dashboard=False, log_to_driver=False)
+    try:
+        resources = ray.cluster_resources()
+        room = resources.get("GPU", 0) / gpus_per_worker if gpus_per_worker else resources["CPU"]
+        if room < 1:
+            raise InputError(f"the cluster has no room for a worker of {gpus_per_worker} GPUs.")
+        count = min(int(room), len(missing), workers or len(missing))
+        actor = ray.remote(num_cpus=1, num_gpus=gpus_per_worker)(ShardWriter)
+        device = "cuda" if gpus_per_worker else "cpu"
+        pool = ActorPool([actor.remote(settings, device) for _ in range(count)])
+        for done, rows in enumerate(
+            pool.map_unordered(lambda each, shard: each.write.remote(shard), missing), start=1
+        ):
+            typer.echo(f"{done}/{len(missing)} shards, {rows} features")
+        return len(missing)
+    finally:
+        ray.shutdown()
+
+
+@app.command()
+def main(
+    photographs: Annotated[Path, typer.Argument(help="Folder with one sub-folder per person.")],
+    out: Annotated[Path, typer.Option(help="Folder of the shards.")],
+    defence: Annotated[str, typer.Option()] = "crafter",
+    utility_weight: Annotated[float, typer.Option()] = 10.0,
+    steps: Annotated[int, typer.Option(min=0)] = 30,
+    batch: Annotated[int, typer.Option(min=1)] = 32,
+    seed: Annotated[int, typer.Option()] = 0,
+    shard_rows: Annotated[int, typer.Option(min=1, help="Photographs of a shard.")] = 1024,
+    gpus_per_worker: Annotated[float, typer.Option(min=0, help="0 works on the CPU.")] = 0.0,
+    workers: Annotated[int, typer.Option(min=0, help="0 takes all that there is room for.")] = 0,
+) -> None:
+    """Write features that may be shared, in shards; row order is that of the sorted paths."""
+    from fl_crafter.faces.photo import list_people, require_root
+
+    try:
+        folder = require_root(photographs, holds="one sub-folder per person").resolve()
+        paths = [path for own in list_people(folder).values() for path in own]
+        settings = BulkSettings(defence, utility_weight, steps, batch, seed)
+        shards = plan(paths, out.resolve(), rows=shard_rows)
+        made = craft_with_ray(shards, settings, gpus_per_worker=gpus_per_worker, workers=workers)
+    except InputError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[red]error:[/] {escape(str(error))}")
+        raise typer.Exit(2) from None
+    typer.echo(f"{len(paths)} features in {out}: {made} shards made, {len(shards) - made} there")
+
+
+if __name__ == "__main__":
+    app()
