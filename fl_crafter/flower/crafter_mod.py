@@ -75,7 +75,8 @@ def protect_array(
     if protected.feature.shape != clean.shape:
         raise RefusedRelease(f"The defence {defence.name} changed the shape; nothing was sent.")
     unchanged = (protected.feature.detach().cpu() == clean).flatten(1).all(1)
-    if unchanged.any() and not isinstance(defence, Undefended):
+    # a trained defence may protect in its own encoder, before any feature is there
+    if unchanged.any() and not isinstance(defence, Undefended) and defence.model is None:
         raise RefusedRelease(f"The defence {defence.name} changed nothing; nothing was sent.")
     wire = torch.float16 if array.dtype == "float16" else torch.float32
     feature = protected.feature.detach().cpu().to(wire)
