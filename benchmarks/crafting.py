@@ -137,6 +137,7 @@ class Side:
             self.generator,
             latent_inversion(self.generator, self.encoder, latent_weight=LATENT_WEIGHT),
             self.amortiser,
+            refresh=2,
         )
         crafter = Crafter([eavesdropper], settings=settings, observe=observe)
         watch.go_on()

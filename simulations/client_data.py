@@ -17,7 +17,8 @@ from torch import Tensor
 
 from fl_crafter.assets import asset_hash, load_encoder, load_generator
 from fl_crafter.defences.base import Defence
-from fl_crafter.defences.configured import DefenceSettings, build_defence, simulated_observer
+from fl_crafter.defences.configured import DefenceSettings, build_defence
+from fl_crafter.defences.configured_target import simulated_observer
 from fl_crafter.defences.gate import ReleaseGate
 from fl_crafter.errors import InputError
 from fl_crafter.faces.open import open_faces

@@ -55,6 +55,7 @@ class SimulationConfig:
             out.
         amortised_eavesdropper: weight of the white box's amortised form, likewise.
         decoder_eavesdropper: weight of the black-box decoder, likewise.
+        pixel_eavesdropper: weight of the white box over pixels, likewise.
         deviation: of the noise, in units of the features' spread over public faces.
         neighbours: public features that the substitution averages.
         components: principal components of public features that the projection keeps.
@@ -113,6 +114,7 @@ class SimulationConfig:
     latent_eavesdropper: float = _setting(1.0, low=0.0)
     amortised_eavesdropper: float = _setting(0.0, low=0.0)
     decoder_eavesdropper: float = _setting(1.0, low=0.0)
+    pixel_eavesdropper: float = _setting(0.0, low=0.0)
     deviation: float = _setting(1.0, low=0.0)
     neighbours: int = _setting(1, low=1)
     components: int = _setting(64, low=1)

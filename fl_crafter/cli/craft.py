@@ -50,12 +50,8 @@ def craft(
 
     from fl_crafter.assets import load_encoder, load_generator
     from fl_crafter.defences.base import Status
-    from fl_crafter.defences.configured import (
-        DefenceSettings,
-        build_defence,
-        build_targeted,
-        simulated_observer,
-    )
+    from fl_crafter.defences.configured import DefenceSettings, build_defence
+    from fl_crafter.defences.configured_target import build_targeted, simulated_observer
     from fl_crafter.defences.crafter.crafter import CrafterSettings
     from fl_crafter.faces.photo import list_people, read_photo, require_root
     from fl_crafter.training.loop import write_safetensors

@@ -15,18 +15,18 @@ from fl_crafter.assets.trained import DISCO, DISCO_RANDOM, TRAINED, load_trained
 from fl_crafter.defences.base import Defence
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
 from fl_crafter.defences.crafter.latent import CrafterLatent
+from fl_crafter.defences.crafter.pixels import DecodedStart, PixelSpace
 from fl_crafter.defences.crafter.simulated import (
     LATENT_WEIGHT,
+    PIXEL_WEIGHT,
     BlackBoxDecoder,
     SimulatedEavesdropper,
     WhiteBoxLatent,
 )
-from fl_crafter.defences.crafter.utility import FeatureUtility, TaskUtility
+from fl_crafter.defences.crafter.utility import TaskUtility
 from fl_crafter.defences.noise import Noise
 from fl_crafter.defences.projection import Projection
-from fl_crafter.defences.recognition import EigenRecogniser, limit_for
 from fl_crafter.defences.substitution import Substitution, TransportSubstitution
-from fl_crafter.defences.target import Promise, Targeted, Unseen, WithinBudget
 from fl_crafter.defences.trained import Disco, Retrained
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.errors import InputError
@@ -44,9 +44,6 @@ NAMES: tuple[str, ...] = (
 )
 """Of the defences that any client can use, with any encoder."""
 
-# Utility weights that a target tries, from much privacy to much utility.
-TARGET_WEIGHTS: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-
 
 @dataclass(frozen=True)
 class DefenceSettings:
@@ -63,6 +60,7 @@ class DefenceSettings:
         amortised_eavesdropper: weight of its amortised form, generator after amortiser, which has a
             plain gradient and costs a tenth; 0 leaves it out.
         decoder_eavesdropper: weight of the simulated black-box decoder; 0 leaves it out.
+        pixel_eavesdropper: weight of a simulated white box over pixels; 0 leaves it out.
     """
 
     deviation: float = 1.0
@@ -73,6 +71,7 @@ class DefenceSettings:
     latent_eavesdropper: float = 1.0
     amortised_eavesdropper: float = 0.0
     decoder_eavesdropper: float = 1.0
+    pixel_eavesdropper: float = 0.0
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> "DefenceSettings":
@@ -156,53 +155,6 @@ def _trained(name: str, weights: Path | None, *, device: torch.device) -> Defenc
     return Disco(parts) if name in (DISCO, DISCO_RANDOM) else Retrained(parts)
 
 
-def build_targeted(
-    name: str,
-    promise: Promise | float,
-    *,
-    encoder: nn.Module,
-    cloud: nn.Module,
-    public_feature: Float[Tensor, "count channels rows columns"],
-    settings: DefenceSettings | None = None,
-    weights: Path | None = None,
-) -> Targeted:
-    """One of the crafters, which finds the utility weight for each person by itself.
-
-    Args:
-        name: `crafter`, `crafter_simulated` or `crafter_z`.
-        promise: a budget of utility loss, for the best privacy within it; or whom the person must
-            not be shown to (`simulated_observer`), for the smallest change that hides it.
-        encoder: see `build_defence`.
-        cloud: see `build_defence`.
-        public_feature: see `build_defence`.
-        settings: but for the utility weight.
-        weights: see `build_defence`.
-
-    Raises:
-        InputError: the defence has no utility weight, or the budget is not above 0.
-    """
-    if not name.startswith("crafter"):
-        raise InputError(f"A target needs a defence with a utility weight; '{name}' has none.")
-    made = build_defence(
-        name,
-        encoder=encoder,
-        cloud=cloud,
-        public_feature=public_feature,
-        settings=settings,
-        weights=weights,
-    )
-    assert isinstance(made, Crafter | CrafterLatent)
-    rungs = [made.with_utility_weight(weight) for weight in TARGET_WEIGHTS]
-    if isinstance(promise, Promise):
-        return Targeted(rungs[::-1], promise=promise)
-    task = name == "crafter"
-    utility = TaskUtility(cloud, public_feature) if task else FeatureUtility()
-    try:
-        return Targeted(rungs, promise=WithinBudget(utility, budget=promise))
-    except ValueError as error:
-        raise InputError(f"The utility {error}.") from error
-
-
 def _crafter(cloud: nn.Module, public_feature: Tensor, settings: DefenceSettings) -> Crafter:
     """From the mean of the public faces that the task's model finds most alike, to its outputs.
 
@@ -212,41 +164,6 @@ def _crafter(cloud: nn.Module, public_feature: Tensor, settings: DefenceSettings
     count = min(settings.start_neighbours, len(public_feature))
     start = Substitution(public_feature, neighbours=count, embedding=utility)
     return Crafter(utility=utility, start=start, settings=settings.crafter)
-
-
-def simulated_observer(
-    encoder: nn.Module,
-    public_feature: Float[Tensor, "count channels rows columns"],
-    *,
-    false_match: float,
-    random: torch.Generator,
-    weights: Path | None = None,
-) -> Unseen:
-    """Whom a release must not show a person to: the shipped decoder, with a limit from the public.
-
-    Args:
-        encoder: the encoder that made the features.
-        public_feature: features of public faces; half of them fit the recogniser, half the limit.
-        false_match: share of pairs of different people that are taken for one person.
-        random: divides the public features.
-        weights: folder of the decoder's weights; the shipped ones by default.
-
-    Raises:
-        InputError: there are too few public features.
-    """
-    if len(public_feature) < 64:
-        raise InputError(
-            f"A release gate needs 64 public features, not {len(public_feature)}; raise "
-            "generated-images, or set release-false-match to 0."
-        )
-    decoder = load_decoder("decoder", weights).to(public_feature.device)
-    with torch.no_grad():
-        seen = torch.cat([decoder(part) for part in public_feature.split(64)])
-    order = torch.randperm(len(seen), generator=random).to(seen.device)
-    fitted, held_out = seen[order].tensor_split(2)
-    recogniser = EigenRecogniser(encoder, fitted)
-    limit = limit_for(recogniser, held_out, false_match=false_match)
-    return Unseen(eavesdropper=decoder, embed=recogniser, limit=limit)
 
 
 def eavesdroppers(
@@ -278,6 +195,8 @@ def eavesdroppers(
                 name="amortised",
             )
         )
+    if settings.pixel_eavesdropper:
+        chosen.append(_pixels(encoder, public_feature, settings.pixel_eavesdropper, weights))
     if settings.decoder_eavesdropper:
         chosen.append(
             BlackBoxDecoder(
@@ -287,3 +206,19 @@ def eavesdroppers(
             )
         )
     return chosen
+
+
+def _pixels(
+    encoder: nn.Module, public_feature: Tensor, weight: float, weights: Path | None
+) -> WhiteBoxLatent:
+    decoder = load_decoder("decoder", weights).to(public_feature.device)
+    with torch.no_grad():
+        seen = torch.cat([decoder(part) for part in public_feature.split(64)])
+    space = PixelSpace(seen)
+    return WhiteBoxLatent(
+        generator=space,
+        problem=latent_inversion(space, encoder, latent_weight=PIXEL_WEIGHT),
+        amortiser=DecodedStart(decoder, space),
+        weight=weight,
+        name="pixels",
+    )

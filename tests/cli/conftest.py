@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import Result
+from typer.testing import CliRunner
 
 from fl_crafter.cli.main import app
 

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
-from typer.testing import Result
 
 from fl_crafter.assets import load_encoder, load_generator
 from fl_crafter.cli.main import app
-from fl_crafter.defences import configured
+from fl_crafter.defences import configured, configured_target
 from fl_crafter.defences.base import Protected, Status
-from fl_crafter.defences.configured import simulated_observer
+from fl_crafter.defences.configured_target import simulated_observer
 from fl_crafter.defences.target import Unseen
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.faces.photo import read_photo
@@ -190,7 +190,7 @@ def test_craft_writes_nothing_that_its_eavesdropper_sees(
         seen.limit = -1.0  # no two pictures are that different
         return seen
 
-    monkeypatch.setattr(configured, "simulated_observer", observer)
+    monkeypatch.setattr(configured_target, "simulated_observer", observer)
     out = tmp_path / "out" / "features.safetensors"
     target = ("--false-match", "0.01", "--steps", "1")
     refused("craft", drawn, "--out", out, *target, named=("--false-match", "still sees"))

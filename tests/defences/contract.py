@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fl_crafter.defences.base import Defence, Protected, Status, utility_loss
-from tests.world import World, seeded
+from tests.world import SIZE, World, seeded
 
 
 class DefenceContract(ABC):
@@ -74,6 +74,14 @@ class DefenceContract(ABC):
         alone: Tensor = world.feature[:1]
         result = defence.protect(alone, random=seeded())
         assert result.feature.shape == alone.shape
+        assert bool(torch.isfinite(result.feature).all())
+
+    def test_a_picture_of_one_colour_is_no_trouble(self, defence: Defence, world: World) -> None:
+        black, grey = torch.zeros(1, 3, SIZE, SIZE), torch.full((1, 3, SIZE, SIZE), 0.5)
+        with torch.no_grad():
+            feature = world.encoder(torch.cat([black, grey]))
+        result = defence.protect(feature, random=seeded())
+        assert result.feature.shape == feature.shape
         assert bool(torch.isfinite(result.feature).all())
 
     def test_the_layout_in_memory_does_not_matter(self, defence: Defence, world: World) -> None:

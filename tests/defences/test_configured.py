@@ -61,18 +61,25 @@ def test_a_name_builds_its_defence_with_its_settings(
 
 
 @pytest.mark.parametrize(
-    ("latent", "decoder", "amortised"), [(1.0, 0.0, 0.0), (0.0, 2.0, 1.5), (0.5, 3.0, 0.0)]
+    "wanted",
+    [
+        {"latent": 1.0, "decoder": 0.0, "amortised": 0.0, "pixels": 0.0},
+        {"latent": 0.0, "decoder": 2.0, "amortised": 1.5, "pixels": 0.0},
+        {"latent": 0.5, "decoder": 3.0, "amortised": 0.0, "pixels": 2.5},
+    ],
 )
 def test_the_eavesdroppers_of_weight_nothing_are_left_out(
-    latent: float, decoder: float, amortised: float, world: World, weights: Path
+    wanted: dict[str, float], world: World, weights: Path
 ) -> None:
     settings = DefenceSettings(
-        latent_eavesdropper=latent, decoder_eavesdropper=decoder, amortised_eavesdropper=amortised
+        latent_eavesdropper=wanted["latent"],
+        decoder_eavesdropper=wanted["decoder"],
+        amortised_eavesdropper=wanted["amortised"],
+        pixel_eavesdropper=wanted["pixels"],
     )
     defence = build("crafter_simulated", world, weights, settings)
     assert isinstance(defence, Crafter)
     simulated = {each.name: each.weight for each in defence.eavesdroppers}
-    wanted = {"latent": latent, "decoder": decoder, "amortised": amortised}
     assert simulated == {name: weight for name, weight in wanted.items() if weight}
 
 
