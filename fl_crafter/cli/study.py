@@ -1,7 +1,5 @@
 """`fl-crafter study`: studies that are more than one measurement."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -97,12 +95,12 @@ def score(
 ) -> None:
     """Macro-F1, recall and precision of each person, with 95% intervals, beside chance."""
     from fl_crafter.files import write_text
-    from fl_crafter.study.human.score import Key, read_answers, table
+    from fl_crafter.study.human.score import Key, as_json, read_answers, table
     from fl_crafter.study.human.score import score as score_answers
 
     truth = Key.read(key)
     scores = score_answers(truth, [read_answers(path, truth) for path in answers])
     typer.echo(table(scores), nl=False)
     if out:
-        write_text(out, json.dumps([asdict(each) for each in scores], indent=2) + "\n")
+        write_text(out, as_json(scores))
         typer.echo(str(out))

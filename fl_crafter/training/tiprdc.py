@@ -84,6 +84,71 @@ class Game:
         return -self.privacy_weight * named - (1 - self.privacy_weight) * kept
 
 
+class _Trainer:
+    """The three parts of the training, one update at a time."""
+
+    def __init__(
+        self, model: SplitModel, game: Game, settings: TiprdcTraining, random: torch.Generator
+    ) -> None:
+        self.game, self.cloud, self.random = game, model.cloud, random
+        self.whole = nn.ModuleDict(
+            {
+                "encoder": model.encoder,
+                "cloud": model.cloud,
+                "classifier": game.classifier,
+                "critic": game.critic,
+            }
+        )
+        self.whole.eval()
+        game.classifier.train()
+        game.critic.train()
+        rate, decay = settings.learning_rate, settings.weight_decay
+
+        def adam(*parts: nn.Module, rate: float, decay: float = 0.0) -> torch.optim.Adam:
+            weights = nn.ModuleList(parts).parameters()
+            return torch.optim.Adam(weights, lr=rate, weight_decay=decay)
+
+        self.optimizers = {
+            "first": adam(game.encoder, game.classifier, rate=settings.classifier_rate),
+            "encoder": adam(game.encoder, rate=rate, decay=decay),
+            "classifier": adam(game.classifier, rate=rate, decay=decay),
+            "critic": adam(game.critic, rate=rate, decay=decay),
+            "cloud": adam(model.cloud, rate=settings.head_rate),
+        }
+
+    def first(self, image: Tensor, person: Tensor) -> dict[str, float]:
+        """Encoder and classifier together, before the game."""
+        game = self.game
+        only(game.encoder, game.classifier, among=self.whole)
+        loss = F.cross_entropy(game.classifier(game.encoder(image)), person)
+        return {"before": self._update("first", loss)}
+
+    def play(self, image: Tensor, person: Tensor) -> dict[str, float]:
+        """One update of each of the three."""
+        game = self.game
+        only(game.encoder, among=self.whole)
+        self._update("encoder", game.encoder_loss(image, person, random=self.random))
+        with torch.no_grad():  # anew, as the encoder has moved
+            feature = game.encoder(image)
+        only(game.classifier, among=self.whole)
+        named = self._update("classifier", F.cross_entropy(game.classifier(feature), person))
+        only(game.critic, among=self.whole)
+        kept = game.information(image, feature, person, random=self.random)
+        return {"named": named, "information": -self._update("critic", -kept)}
+
+    def head(self, image: Tensor, target: Tensor) -> dict[str, float]:
+        """The cloud model, on features of the frozen encoder."""
+        only(self.cloud, among=self.whole)
+        loss = attribute_loss(self.cloud(self.game.encoder(image)), target)
+        return {"task": self._update("cloud", loss)}
+
+    def _update(self, name: str, loss: Tensor) -> float:
+        self.optimizers[name].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers[name].step()
+        return loss.item()
+
+
 def train_tiprdc(
     model: SplitModel,
     classifier: nn.Module,
@@ -115,68 +180,25 @@ def train_tiprdc(
     """
     random = torch.Generator().manual_seed(settings.seed)
     game = Game(model.encoder, classifier, critic, settings.privacy_weight)
-    whole = nn.ModuleDict(
-        {
-            "encoder": model.encoder,
-            "cloud": model.cloud,
-            "classifier": classifier,
-            "critic": critic,
-        }
-    )
-    whole.eval()
-    classifier.train()
-    critic.train()
+    trainer = _Trainer(model, game, settings, random)
     device = next(classifier.parameters()).device
-
-    def adam(part: nn.Module, rate: float, decay: float = 0.0) -> torch.optim.Adam:
-        return torch.optim.Adam(part.parameters(), lr=rate, weight_decay=decay)
-
-    rate, decay = settings.learning_rate, settings.weight_decay
-    optimizers = {
-        "first": adam(nn.ModuleList([model.encoder, classifier]), settings.classifier_rate),
-        "encoder": adam(model.encoder, rate, decay),
-        "classifier": adam(classifier, rate, decay),
-        "critic": adam(critic, rate, decay),
-        "head": adam(model.cloud, settings.head_rate),
-    }
-
-    def update(name: str, loss: Tensor) -> float:
-        optimizers[name].zero_grad(set_to_none=True)
-        loss.backward()
-        optimizers[name].step()
-        return loss.item()
-
-    def play(image: Tensor, own: Tensor) -> dict[str, float]:
-        only(model.encoder, among=whole)
-        update("encoder", game.encoder_loss(image, own, random=random))
-        with torch.no_grad():  # anew, as the encoder has moved
-            feature = model.encoder(image)
-        only(classifier, among=whole)
-        named = update("classifier", F.cross_entropy(classifier(feature), own))
-        only(critic, among=whole)
-        kept = update("critic", -game.information(image, feature, own, random=random))
-        return {"named": named, "information": -kept}
 
     def step(index: int) -> dict[str, float]:
         image, chosen = draw_images(images, settings.batch_size, random=random)
         image, own = image.to(device), person[chosen].to(device)
         if index < settings.classifier_steps:
-            only(model.encoder, classifier, among=whole)
-            loss = F.cross_entropy(classifier(model.encoder(image)), own)
-            return {"before": update("first", loss)}
+            return trainer.first(image, own)
         if index < settings.classifier_steps + settings.steps:
-            return play(image, own)
-        only(model.cloud, among=whole)
-        logits = model.cloud(model.encoder(image))
-        return {"task": update("head", attribute_loss(logits, attributes[chosen].to(device)))}
+            return trainer.play(image, own)
+        return trainer.head(image, attributes[chosen].to(device))
 
     figures = run_training(
         step,
-        Trainable({"whole": whole}, optimizers, random),
+        Trainable({"whole": trainer.whole}, trainer.optimizers, random),
         steps=settings.classifier_steps + settings.steps + settings.head_steps,
         title="tiprdc",
         settings=settings,
         checkpoint=checkpoint,
     )
-    freeze(whole)
+    freeze(trainer.whole)
     return figures

@@ -18,6 +18,7 @@ from fl_crafter.study.human.score import (
     NONE,
     Answers,
     Key,
+    as_json,
     confusion,
     macro_f1,
     rates,
@@ -161,6 +162,7 @@ def test_random_raters_score_chance() -> None:
 def test_the_one_who_always_says_none() -> None:
     (found,) = score(key_of(), [rater("a", key_of(), lambda *_: NONE)])
     assert found.recall == [0, 0, 0, 0, 1]
+    assert json.loads(as_json([found]))[0]["precision"][:4] == [None] * 4
     assert np.isnan(found.precision[:4]).all() and found.precision[4] == pytest.approx(0.2)
     assert found.macro_f1 == pytest.approx((2 * 0.2 / 1.2) / 5)
 

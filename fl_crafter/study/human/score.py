@@ -226,6 +226,19 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def as_json(scores: Sequence[Score]) -> str:
+    """The scores as JSON, in which what is unknown is null."""
+
+    def known(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: known(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [known(each) for each in value]
+        return None if isinstance(value, float) and np.isnan(value) else value
+
+    return json.dumps([known(asdict(each)) for each in scores], indent=2, allow_nan=False) + "\n"
+
+
 def table(scores: Sequence[Score]) -> str:
     """The scores in Markdown: a row for each condition, and one for each person in it."""
     lines = [
