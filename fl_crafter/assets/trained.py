@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import nn
 
 from fl_crafter.assets.store import read_module
+from fl_crafter.errors import InputError
 from fl_crafter.models.decoder import ConvolutionalDecoder
 from fl_crafter.models.pruner import ChannelPruner
 from fl_crafter.models.resnet import resnet18_split
 from fl_crafter.models.split import SplitModel
-from fl_crafter.training.loop import write_safetensors
+from fl_crafter.training.loop import read_metadata, write_safetensors
 
 ADVLEARN, DISCO, DISCO_RANDOM, TIPRDC = "advlearn", "disco", "disco_random", "tiprdc"
 TRAINED: tuple[str, ...] = (ADVLEARN, DISCO, DISCO_RANDOM, TIPRDC)
@@ -82,6 +84,31 @@ class TrainedParts:
         write_safetensors(path, self.module().state_dict(), metadata={"architecture": architecture})
 
 
+def read_shape(path: Path, defence: str) -> TrainedShape:
+    """What a trained defence's file says of it, without its weights.
+
+    Raises:
+        InputError: the file is missing or broken, or is of another defence.
+    """
+    if not path.is_file():
+        raise InputError(f"There are no weights at {path}; train them with 'fl-crafter train'.")
+    try:
+        return _shape(json.loads(read_metadata(path)["architecture"]), defence)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} holds no weights of {defence}; train them with 'fl-crafter train'."
+        ) from error
+
+
+def _shape(architecture: dict[str, Any], defence: str) -> TrainedShape:
+    for key in ("widths", "strides"):
+        architecture[key] = tuple(architecture[key])
+    shape = TrainedShape(**architecture)
+    if shape.defence != defence:
+        raise ValueError(f"it is of {shape.defence}")
+    return shape
+
+
 def load_trained(path: Path, defence: str) -> TrainedParts:
     """The networks of a trained defence, frozen.
 
@@ -95,12 +122,7 @@ def load_trained(path: Path, defence: str) -> TrainedParts:
     parts: list[TrainedParts] = []
 
     def build(architecture: dict[str, Any]) -> nn.Module:
-        for key in ("widths", "strides"):
-            architecture[key] = tuple(architecture[key])
-        shape = TrainedShape(**architecture)
-        if shape.defence != defence:
-            raise ValueError(f"it is of {shape.defence}")
-        parts.append(shape.build())
+        parts.append(_shape(architecture, defence).build())
         return parts[0].module()
 
     read_module(path, defence, build)

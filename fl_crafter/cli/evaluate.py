@@ -3,9 +3,12 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fl_crafter.study.plan import Plan
 
 DEFENCES_HELP = (
     "Names with their values, such as none,noise:1,crafter:0.1:10; without values the usual ones; "
@@ -40,12 +43,8 @@ def evaluate(
     Utility is the shipped cloud model's mean AUC, never retrained. Draw the report with
     `fl-crafter report OUT`.
     """
-    from fl_crafter.cli.files import RESULTS
-    from fl_crafter.evaluation.results import write_results
-    from fl_crafter.study import grid
     from fl_crafter.study.plan import Plan
     from fl_crafter.study.points import every_defence
-    from fl_crafter.study.table import write_tables
 
     plan = Plan(
         data=data,
@@ -60,6 +59,16 @@ def evaluate(
         seeds=tuple(range(seeds)),
         evaluators=tuple(evaluator or ["sface"]),
     )
+    run_plan(plan, out, ray=ray)
+
+
+def run_plan(plan: "Plan", out: Path, *, ray: int = 0) -> None:
+    """Measure what is missing, write results and tables, and show the checks."""
+    from fl_crafter.cli.files import RESULTS
+    from fl_crafter.evaluation.results import write_results
+    from fl_crafter.study import grid
+    from fl_crafter.study.table import write_tables
+
     results = grid.evaluate(
         plan,
         out,

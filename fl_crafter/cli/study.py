@@ -1,5 +1,6 @@
 """`fl-crafter study`: studies that are more than one measurement."""
 
+import inspect
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,44 @@ from fl_crafter.errors import InputError
 app = typer.Typer(no_args_is_help=True, help="Studies that are more than one measurement.")
 human = typer.Typer(no_args_is_help=True, help="Let people try to recognise reconstructions.")
 app.add_typer(human, name="human")
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="Of a file in --studies, without its ending.")],
+    root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
+    studies: Annotated[Path, typer.Option(help="Folder of the studies.")] = Path("studies"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; out/studies/NAME by default.")
+    ] = None,
+    ray: Annotated[int, typer.Option(min=0, help="Processes, over Ray; 0 uses none.")] = 0,
+) -> None:
+    """Run a study: train what it needs, measure, check; can be stopped and goes on where it was."""
+    from fl_crafter.cli import baselines
+    from fl_crafter.cli.evaluate import run_plan
+    from fl_crafter.study.recipe import TRAINERS, read_study
+
+    study = read_study(studies / f"{name}.toml")
+    out = out or Path("out") / "studies" / name
+    typer.echo(study.title)
+    trainers = {command.__name__: command for command in baselines.COMMANDS}
+    for defence, path in study.weights(out).items():
+        if path.is_file():
+            continue
+        options = dict(study.train[defence])
+        known = inspect.signature(trainers[TRAINERS[defence]]).parameters
+        unknown = sorted(set(options) - set(known))
+        if unknown or root is None:
+            raise InputError(
+                f"{name}: train.{defence} takes no {unknown[0]}; see 'fl-crafter train --help'."
+                if unknown
+                else f"{name} trains {defence} on photographs; give their folder as --root."
+            )
+        if defence != TRAINERS[defence]:
+            options["random_channels"] = True
+        size = {"people": study.people, "public": study.public}
+        trainers[TRAINERS[defence]](root=root, out=path, data=study.data, **size | options)
+    run_plan(study.plan(root, out), out, ray=ray)
 
 
 @human.command()

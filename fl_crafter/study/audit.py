@@ -83,14 +83,14 @@ def _distance(bench: Bench, attack: WhiteBoxLatent, feature: Tensor) -> float:
 def limits_reproduce_none(bench: Bench) -> Iterator[Check]:
     """At the end of its setting where nothing is hidden, a defence must give the task back.
 
-    A defence without such an end (substitution) is not asked.
+    A defence without such an end (substitution, the trained ones) is not asked.
     """
     faces = bench.faces.image[bench.test][: 4 * FACES]
     clean = bench.encode(faces)
     wanted = bench.predict(clean)
     for name in dict.fromkeys(point.defence for point in bench.plan.points()):
-        scale = SCALES[name]
-        if scale.limit is None:
+        scale = SCALES.get(name)
+        if scale is None or scale.limit is None:
             continue
         limit = min(scale.limit, len(bench.public_feature) // 2) if name == "projection" else None
         point = scale.point(name, scale.limit if limit is None else limit)

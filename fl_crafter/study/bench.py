@@ -98,7 +98,18 @@ class Bench:
             cloud=self.model.cloud,
             public_feature=self.public_feature,
             settings=point.settings,
+            weights=Path(point.weights) if point.weights else None,
         )
+
+    def facing(self, defence: Defence) -> "Bench":
+        """The bench on which a defence stands: with its own encoder and cloud model, if it has any.
+
+        The eavesdropper knows that encoder, and learns anew from it.
+        """
+        if defence.model is None:
+            return self
+        knowledge = dataclasses.replace(self.knowledge, encoder=defence.model.encoder)
+        return dataclasses.replace(self, model=defence.model, knowledge=knowledge, _prepared={})
 
     def encode(self, image: Float[Tensor, "count 3 height width"]) -> Tensor:
         """Clean features."""

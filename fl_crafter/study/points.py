@@ -4,7 +4,9 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from fl_crafter.assets.trained import DISCO_RANDOM, TRAINED, read_shape
 from fl_crafter.defences.configured import NAMES, DefenceSettings
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.cell import point_name
@@ -22,6 +24,7 @@ class Point:
         value: of that setting.
         settings: all of them.
         batch: photographs protected together.
+        weights: file of a trained defence; empty for the others.
     """
 
     defence: str
@@ -29,6 +32,7 @@ class Point:
     value: float
     settings: DefenceSettings
     batch: int = 32
+    weights: str = ""
 
     @property
     def name(self) -> str:
@@ -94,21 +98,45 @@ SCALES: dict[str, Scale] = {
 def parse_defences(text: str) -> tuple[Point, ...]:
     """The points of `none,noise:1,crafter:0.1:10`: names with their values, or all the usual ones.
 
+    A trained defence is followed by the files of its weights instead: `disco:a.safetensors`.
+
     Raises:
         InputError: a name is unknown or repeated, or a value is no number that the defence takes.
     """
     found: dict[str, tuple[Point, ...]] = {}
     for item in text.split(","):
         name, *values = (part.strip() for part in item.split(":"))
+        if name in found:
+            raise InputError(f"--defences names '{name}' twice; give all its values at once.")
+        if name in TRAINED:
+            found[name] = tuple(_trained(name, values))
+            continue
         if name not in SCALES:
             raise InputError(
                 f"--defences: there is no defence '{name}' to evaluate; choose from "
-                f"{', '.join(SCALES)}."
+                f"{', '.join((*SCALES, *TRAINED))}."
             )
-        if name in found:
-            raise InputError(f"--defences names '{name}' twice; give all its values at once.")
         found[name] = tuple(_points(name, values))
     return tuple(point for points in found.values() for point in points)
+
+
+def _trained(name: str, files: list[str]) -> Iterable[Point]:
+    """A point for each file, at the value that it was trained with."""
+    if not files:
+        raise InputError(
+            f"--defences: '{name}' is trained; give the file of its weights, {name}:FILE."
+        )
+    values = set()
+    for file in files:
+        shape = read_shape(Path(file), name)
+        parameter = "ratio" if name == DISCO_RANDOM else "privacy_weight"
+        value = float(getattr(shape, parameter))
+        if value in values:
+            raise InputError(
+                f"--defences: {file} has the {parameter} {value:g} of another file; give one."
+            )
+        values.add(value)
+        yield Point(name, parameter, value, BASE, weights=str(Path(file).resolve()))
 
 
 def _points(name: str, values: list[str]) -> Iterable[Point]:

@@ -1,5 +1,6 @@
 """Choose people and pictures for a human study, and make the reconstructions."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,14 +8,14 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fl_crafter.assets import load_amortiser, load_decoder, load_generator
-from fl_crafter.attacks.base import Attack, AttackerKnowledge
+from fl_crafter.attacks.base import Attack
 from fl_crafter.defences.base import Defence
 from fl_crafter.errors import InputError
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.models.split import SplitModel
 from fl_crafter.study.human.page import Question, Questionnaire
 from fl_crafter.study.human.score import NONE
+from fl_crafter.study.knowledge import attacker_knowledge
 from fl_crafter.study.own_attacker import released
 
 RAW = "raw"
@@ -98,12 +99,10 @@ def reconstruct(
     victim, attacker = (torch.Generator().manual_seed(2 * seed + each) for each in range(2))
     encoder = (defence.model or model).encoder
     feature = released(defence, model, faces.image[place], random=victim)
-    knowledge = AttackerKnowledge(
+    public = faces.with_role(Role.PUBLIC).image
+    knowledge = dataclasses.replace(
+        attacker_knowledge(public, drawn=0, random=attacker),
         encoder=encoder,
-        public_image=faces.with_role(Role.PUBLIC).image,
-        generator=load_generator(),
-        amortiser=load_amortiser(),
-        decoder=load_decoder("eavesdropper_decoder"),
         release=lambda part: defence.protect(part, random=attacker).feature,
     )
     return attack.reconstruct(feature, knowledge, random=attacker).image.clamp(0, 1)

@@ -1,0 +1,118 @@
+"""Studies as files: what a TOML file says of one evaluation, and of the weights that it needs."""
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from fl_crafter.assets.trained import DISCO_RANDOM, TRAINED
+from fl_crafter.errors import InputError
+from fl_crafter.study.plan import Plan
+
+TRAINERS = {name: name for name in TRAINED} | {DISCO_RANDOM: "disco"}
+"""Which command of `fl-crafter train` makes a trained defence."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One evaluation.
+
+    Attributes:
+        title: what it asks, in a line.
+        data: name of the dataset.
+        people: see `Plan`, as those below.
+        photos: of each person.
+        public: photographs.
+        defences: names with their values, without those that are trained here.
+        budget: of the attacks.
+        faces: test photographs; 0 takes all.
+        suite: of attacks.
+        seeds: how many.
+        evaluators: the first is the main one.
+        train: by trained defence, the options of its training command; trained where the weights
+            are not there yet.
+    """
+
+    title: str
+    data: str
+    people: int
+    photos: int
+    public: int
+    defences: tuple[str, ...]
+    budget: str
+    faces: int = 0
+    suite: str = "standard"
+    seeds: int = 1
+    evaluators: tuple[str, ...] = ("sface",)
+    train: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def weights(self, out: Path) -> dict[str, Path]:
+        """The file of each defence that is trained."""
+        return {name: out / "weights" / f"{name}.safetensors" for name in self.train}
+
+    def plan(self, root: Path | None, out: Path) -> Plan:
+        """The grid; the weights must be there.
+
+        Args:
+            root: the dataset's folder.
+            out: the study's folder.
+        """
+        trained = [f"{name}:{path}" for name, path in self.weights(out).items()]
+        return Plan(
+            data=self.data,
+            root=str(root.resolve()) if root else "",
+            people=self.people,
+            photos=self.photos,
+            faces=self.faces,
+            public=self.public,
+            defences=",".join([*self.defences, *trained]),
+            suite=self.suite,
+            budget=self.budget,
+            seeds=tuple(range(self.seeds)),
+            evaluators=self.evaluators,
+        )
+
+
+def read_study(path: Path) -> Study:
+    """Read a study's file.
+
+    Raises:
+        InputError: there is no such file, or a key is unknown, missing or of another kind.
+    """
+    if not path.is_file():
+        others = sorted(each.stem for each in path.parent.glob("*.toml"))
+        known = f"there are {', '.join(others)}" if others else "give its file"
+        raise InputError(f"There is no study at {path}; {known}.")
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no TOML file: {error}") from error
+    kinds = {each.name: each.type for each in fields(Study)}
+    unknown = sorted(set(content) - set(kinds))
+    if unknown:
+        raise InputError(f"{path}: {unknown[0]} is unknown; use {', '.join(kinds)}.")
+    for name in ("defences", "evaluators"):
+        if name in content:
+            content[name] = _texts(path, name, content[name])
+    for name, options in content.get("train", {}).items():
+        if name not in TRAINERS or not isinstance(options, dict):
+            raise InputError(f"{path}: train.{name} is unknown; use {', '.join(TRAINERS)}.")
+    for name, value in content.items():
+        wanted = {int: int, str: str}.get(kinds[name])  # type: ignore[call-overload]
+        if wanted and type(value) is not wanted:
+            raise InputError(f"{path}: {name} is {value!r}; give it as {wanted.__name__}.")
+    try:
+        return Study(**content)
+    except TypeError as error:
+        lacking = [
+            each
+            for each in ("title", "data", "people", "photos", "public", "defences", "budget")
+            if each not in content
+        ]
+        raise InputError(f"{path} lacks {', '.join(lacking)}; add it.") from error
+
+
+def _texts(path: Path, name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise InputError(f"{path}: {name} is {value!r}; give a list of texts.")
+    return tuple(value)

@@ -1,0 +1,73 @@
+"""Studies as files: every one in the repository can be read, and a wrong one says what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from fl_crafter.assets.trained import TRAINED
+from fl_crafter.cli.baselines import COMMANDS
+from fl_crafter.errors import InputError
+from fl_crafter.study.points import every_defence, parse_defences
+from fl_crafter.study.recipe import TRAINERS, read_study
+
+STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.toml"))
+SMALL = """
+title = "one"
+data = "celeba"
+people = 8
+photos = 4
+public = 300
+defences = ["none"]
+budget = "smoke"
+"""
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_is_complete(path: Path, tmp_path: Path) -> None:
+    study = read_study(path)
+    assert parse_defences(",".join(study.defences))
+    assert set(study.weights(tmp_path)) == set(study.train) <= set(TRAINED)
+
+
+def test_smoke_has_every_defence() -> None:
+    study = read_study(next(path for path in STUDIES if path.stem == "smoke"))
+    names = {each.split(":")[0] for each in study.defences}
+    assert names == set(every_defence().split(","))
+    assert set(study.train) == set(TRAINED) and study.budget == "smoke"
+
+
+def test_every_trained_defence_has_its_command() -> None:
+    assert TRAINERS.keys() == set(TRAINED)
+    assert set(TRAINERS.values()) == {command.__name__ for command in COMMANDS}
+
+
+def test_a_study_becomes_a_plan(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(SMALL + 'seeds = 2\nevaluators = ["sface", "oracle"]\n')
+    plan = read_study(tmp_path / "own.toml").plan(tmp_path, tmp_path / "out")
+    assert plan.seeds == (0, 1) and plan.evaluators == ("sface", "oracle")
+    assert plan.defences == "none" and plan.root == str(tmp_path.resolve())
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("title = ", "no TOML"),
+        (SMALL + "colour = 1", "colour is unknown"),
+        (SMALL.replace("people = 8", ""), "lacks people"),
+        (SMALL.replace("people = 8", 'people = "8"'), "people is '8'"),
+        (SMALL.replace('["none"]', '"none"'), "defences is 'none'"),
+        (SMALL + "[train.blur]", "train.blur is unknown"),
+    ],
+)
+def test_a_wrong_study_gets_one_sentence(text: str, named: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=named) as caught:
+        read_study(path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_study_names_the_others(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(SMALL)
+    with pytest.raises(InputError, match="there are own"):
+        read_study(tmp_path / "other.toml")
