@@ -204,7 +204,12 @@ def _release(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
     change = min(cell.release.change for cell in own)
     gradient = min(cell.release.gradient for cell in own)
     ended = {status for cell in own for status in cell.release.status}
-    answer = [name for name in bounds.kinds.adaptive if name in own[0].judged[bounds.evaluator]]
+    answer = [
+        name
+        for name in bounds.kinds.adaptive
+        if name in own[0].judged[bounds.evaluator]
+        and max(cell.likeness[name].zero_gradients for cell in own) <= DEAD_ROWS
+    ]
     return [
         Check(
             name="releases differ between faces",

@@ -134,7 +134,7 @@ def plot(results: Results, path: Path) -> None:
 
     main = results.evaluators[0]
     rows = [row for row in results.worst_case if row.evaluator == main]
-    figure, axes = pyplot.subplots(figsize=(8, 5.5))
+    figure, axes = pyplot.subplots(figsize=(9.5, 5.5))
     for name in dict.fromkeys(row.defence for row in rows):
         own = sorted((r for r in rows if r.defence == name), key=lambda row: row.utility_auc)
         top1 = [row.top1 for row in own]
@@ -162,7 +162,10 @@ def plot(results: Results, path: Path) -> None:
         "Lower right is better. Not differential privacy."
         + ("" if results.reliable else "\nx: a self-check failed; not reliable")
     )
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    middle = sum(row.utility_auc for row in rows) / len(rows)
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, middle - 0.01), max(high, middle + 0.01))
     figure.tight_layout()
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
