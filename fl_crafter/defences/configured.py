@@ -40,6 +40,7 @@ NAMES: tuple[str, ...] = (
     "projection",
     "crafter",
     "crafter_simulated",
+    "crafter_published",
     "crafter_z",
 )
 """Of the defences that any client can use, with any encoder."""
@@ -131,6 +132,11 @@ def build_defence(
             settings=settings.crafter,
             name="crafter_simulated",
         ),
+        "crafter_published": lambda: Crafter(
+            [_latent(encoder, public_feature.device, 1.0, weights)],
+            settings=settings.crafter,
+            name="crafter_published",
+        ),
         "crafter_z": lambda: CrafterLatent(
             encoder,
             load_generator(weights).to(public_feature.device),
@@ -177,15 +183,7 @@ def eavesdroppers(
     chosen: list[SimulatedEavesdropper] = []
     device = public_feature.device
     if settings.latent_eavesdropper:
-        generator = load_generator(weights).to(device)
-        chosen.append(
-            WhiteBoxLatent(
-                generator=generator,
-                problem=latent_inversion(generator, encoder, latent_weight=LATENT_WEIGHT),
-                amortiser=load_amortiser(weights).to(device),
-                weight=settings.latent_eavesdropper,
-            )
-        )
+        chosen.append(_latent(encoder, device, settings.latent_eavesdropper, weights))
     if settings.amortised_eavesdropper:
         chosen.append(
             BlackBoxDecoder(
@@ -206,6 +204,18 @@ def eavesdroppers(
             )
         )
     return chosen
+
+
+def _latent(
+    encoder: nn.Module, device: torch.device, weight: float, weights: Path | None
+) -> WhiteBoxLatent:
+    generator = load_generator(weights).to(device)
+    return WhiteBoxLatent(
+        generator=generator,
+        problem=latent_inversion(generator, encoder, latent_weight=LATENT_WEIGHT),
+        amortiser=load_amortiser(weights).to(device),
+        weight=weight,
+    )
 
 
 def _pixels(

@@ -8,6 +8,7 @@ DEFENCES = {
     "projection": "Projection",
     "crafter": "Crafter",
     "crafter_simulated": "Crafter, simulated eavesdroppers",
+    "crafter_published": "Crafter as published",
     "crafter_z": "Crafter-z",
 }
 DEFENCE_NOTES = {
@@ -18,6 +19,7 @@ DEFENCE_NOTES = {
     "projection": "the part in a small public subspace",
     "crafter": "the crafted feature",
     "crafter_simulated": "the feature crafted against simulated eavesdroppers",
+    "crafter_published": "the feature crafted against a simulated latent white box",
     "crafter_z": "the feature of a crafted, drawn face",
 }
 ATTACKS = {

@@ -91,7 +91,8 @@ SCALES: dict[str, Scale] = {
         "utility_weight", (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0), _crafted(), limit=1000.0
     ),
     "crafter_simulated": Scale("utility_weight", (10.0, 100.0), _crafted(), limit=1e5),
-    "crafter_z": Scale("utility_weight", (20.0,), _crafted(rate=0.02)),
+    "crafter_published": Scale("utility_weight", (1.0, 10.0, 100.0), _crafted(), limit=1e5),
+    "crafter_z": Scale("utility_weight", (2.0, 20.0, 200.0), _crafted(rate=0.02)),
 }
 
 

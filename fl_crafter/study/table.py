@@ -14,6 +14,7 @@ COLOURS = {
     "transport": "tab:brown",
     "crafter": "tab:red",
     "crafter_simulated": "tab:purple",
+    "crafter_published": "tab:pink",
     "crafter_z": "tab:green",
 }
 UNRELIABLE = "⚠"
