@@ -11,7 +11,6 @@ timed.
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
@@ -22,14 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.faces import DrawnFaces, device_name
 from benchmarks.peak_memory import peak_of
 from benchmarks.published_loop import PublishedLoop, PublishedSettings, PublishedStep
-from fl_crafter.assets import load_amortiser, load_encoder, load_generator
-from fl_crafter.attacks.base import AttackerKnowledge
-from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.defences.configured import DefenceSettings, build_defence
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings, Step
-from fl_crafter.defences.crafter.distance import estimate_epsilon_pii
 from fl_crafter.defences.crafter.simulated import LATENT_WEIGHT
 from fl_crafter.defences.crafter.simulated import WhiteBoxLatent as SimulatedWhiteBox
 from fl_crafter.files import write_text
@@ -61,36 +57,8 @@ class Stopwatch:
         self._began = time.perf_counter()
 
 
-class Side:
-    """One batch of faces drawn from the shipped generator, and the judge of what is made of it."""
-
-    def __init__(self, seed: int, *, images: int, device: str) -> None:
-        self.seed, self.device = seed, device
-        self.random = torch.Generator().manual_seed(seed)
-        model = load_encoder()
-        self.encoder, self.cloud = model.encoder.to(device), model.cloud.to(device)
-        self.generator, self.amortiser = load_generator().to(device), load_amortiser().to(device)
-        self.image = self.generator.sample(images, random=self.random)
-        with torch.no_grad():
-            self.feature = self.encoder(self.image)
-        self.prior = self.generator.sample(256, random=self.random).cpu()
-        self.knowledge = AttackerKnowledge(
-            self.encoder,
-            self.image[:0],
-            self.generator,
-            self.amortiser,
-            decoder=torch.nn.Identity(),
-        )
-
-    def judge(self, released: Tensor) -> dict[str, float]:
-        """Privacy gap by a fresh inversion and fresh critics, and utility loss."""
-        fixed = torch.Generator().manual_seed(self.seed)
-        seen = WhiteBoxLatent().reconstruct(released, self.knowledge, random=fixed).image.cpu()
-        each = estimate_epsilon_pii(seen, self.image.cpu(), self.prior, random=fixed)
-        return {
-            "privacy_gap": float(each.mean()),
-            "utility_loss": float((released - self.feature).square().mean()),
-        }
+class Side(DrawnFaces):
+    """Both loops, on the same faces."""
 
     def run_published(self, settings: PublishedSettings) -> list[dict[str, Any]]:
         """The authors' loop; its last moment is judged, and the one in the middle."""
@@ -146,14 +114,11 @@ class Side:
 
     def run_default(self) -> dict[str, float]:
         """The default defence, whole: another problem, whose utility is the task's outputs."""
-        with torch.no_grad():
-            draws = [self.generator.sample(50, random=self.random) for _ in range(20)]
-            public = torch.cat([self.encoder(draw) for draw in draws])
         defence = build_defence(
             "crafter",
             encoder=self.encoder,
             cloud=self.cloud,
-            public_feature=public,
+            public_feature=self.public_feature(),
             settings=DefenceSettings(),
         )
         watch = Stopwatch(self.device)
@@ -249,9 +214,7 @@ def main() -> None:
     sizes = [(side, arguments.images) for side in ("idle", "ours", "default", "reference")]
     sizes += [(side, count) for side in ("ours", "default") for count in (128, 1000)]
     content = {
-        "device": torch.cuda.get_device_name()
-        if device == "cuda"
-        else f"CPU ({platform.machine()})",
+        "device": device_name(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "images": arguments.images,

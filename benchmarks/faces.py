@@ -1,0 +1,62 @@
+"""A batch of faces drawn from the shipped generator, and the judge of what is made of them."""
+
+import platform
+
+import torch
+from torch import Tensor, nn
+
+from fl_crafter.assets import load_amortiser, load_encoder, load_generator
+from fl_crafter.attacks.base import Attack, AttackerKnowledge
+from fl_crafter.attacks.white_box import WhiteBoxLatent
+from fl_crafter.defences.crafter.distance import estimate_epsilon_pii
+
+
+def device_name() -> str:
+    """The accelerator, or the kind of processor."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU ({platform.machine()})"
+
+
+class DrawnFaces:
+    """Faces of nobody, their features, and what the eavesdropper knows.
+
+    Args:
+        seed: of the faces, and of the judge.
+        images: how many.
+        device: where all computing is done.
+    """
+
+    def __init__(self, seed: int, *, images: int, device: str) -> None:
+        self.seed, self.device = seed, device
+        self.random = torch.Generator().manual_seed(seed)
+        model = load_encoder()
+        self.encoder, self.cloud = model.encoder.to(device), model.cloud.to(device)
+        self.generator, self.amortiser = load_generator().to(device), load_amortiser().to(device)
+        self.image = self.generator.sample(images, random=self.random)
+        with torch.no_grad():
+            self.feature = self.encoder(self.image)
+        self.prior = self.generator.sample(256, random=self.random).cpu()
+        self.knowledge = AttackerKnowledge(
+            self.encoder, self.image[:0], self.generator, self.amortiser, decoder=nn.Identity()
+        )
+
+    def public_feature(self, count: int = 1000) -> Tensor:
+        """Features of other drawn faces."""
+        with torch.no_grad():
+            draws = [self.generator.sample(50, random=self.random) for _ in range(count // 50)]
+            return torch.cat([self.encoder(draw) for draw in draws])
+
+    def judge(self, released: Tensor) -> dict[str, float]:
+        """Privacy gap by a fresh white-box inversion and fresh critics, and utility loss."""
+        return {
+            "privacy_gap": self.gap(released, WhiteBoxLatent()),
+            "utility_loss": float((released - self.feature).square().mean()),
+        }
+
+    def gap(self, released: Tensor, attack: Attack) -> float:
+        """Privacy gap of what an attack makes of the released features, by fresh critics."""
+        fixed = torch.Generator().manual_seed(self.seed)
+        seen = attack.reconstruct(released, self.knowledge, random=fixed).image.cpu()
+        each = estimate_epsilon_pii(seen, self.image.cpu(), self.prior, random=fixed)
+        return float(each.mean())
