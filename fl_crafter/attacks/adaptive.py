@@ -1,14 +1,17 @@
-"""Adaptive inversion: a decoder trained on what the defence makes of the attacker's own images."""
+"""Adaptive inversion: decoders trained on what the defence makes of the attacker's own images."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.attacks.fine_tuning import decode, fine_tune
+from fl_crafter.models.decoder import ConvolutionalDecoder, DenseDecoder
+
+Start = Literal["prepared", "convolutional", "dense", "generator"]
 
 
 @dataclass(frozen=True)
@@ -20,15 +23,22 @@ class AdaptiveDecoder(Attack):
 
     Attributes:
         images: public faces that it protects, at most; photographs before drawn ones.
-        steps: of training, from the weights of the decoder of clean features.
+        draws: how often it protects each, with fresh randomness of the defence.
+        steps: of training.
         batch_size: faces per step.
         learning_rate: peak of the schedule.
+        start: what is trained. `prepared` is the decoder of clean features, the best start where
+            the defence leaves a face in its place. Two start from random weights: `convolutional`,
+            and `dense`, which does not need the feature's layout. `generator` re-tunes the
+            generator and the amortiser before it, and so keeps a prior of faces.
     """
 
     images: int = 400
+    draws: int = 1
     steps: int = 100
     batch_size: int = 32
     learning_rate: float = 1e-3
+    start: Start = "prepared"
     name: str = "adaptive_decoder"
     adaptive: ClassVar[bool] = True
 
@@ -42,22 +52,59 @@ class AdaptiveDecoder(Attack):
         """See `Attack`; the curve holds the last training loss.
 
         Raises:
-            ValueError: the knowledge holds no defence.
+            ValueError: the knowledge holds no defence, or not what the start is made of.
         """
-        if knowledge.release is None:
-            raise ValueError(f"{self.name} must know the defence: set AttackerKnowledge.release")
-        image = knowledge.public_image[: self.images]
-        with torch.no_grad():
-            clean = torch.cat([knowledge.encoder(part) for part in image.to(feature).split(64)])
-        protected = torch.cat([knowledge.release(part) for part in clean.split(64)])
+        queries = knowledge.query(images=self.images, draws=self.draws)
         decoder, loss = fine_tune(
             knowledge,
-            image,
-            feature=protected,
+            queries.image,
+            feature=queries.released,
+            decoder=self._decoder(feature, knowledge, random),
             steps=self.steps,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             random=random,
-            title="adaptive eavesdropper",
+            title=self.name.replace("_", " "),
         )
         return Reconstruction(decode(decoder, feature), [loss])
+
+    def _decoder(
+        self, feature: Tensor, knowledge: AttackerKnowledge, random: torch.Generator
+    ) -> nn.Module:
+        if self.start == "prepared":
+            return knowledge.decoder
+        if self.start == "generator":
+            if knowledge.amortiser is None:
+                raise ValueError(f"{self.name} needs an amortiser: set AttackerKnowledge.amortiser")
+            return nn.Sequential(knowledge.amortiser, knowledge.generator)
+        side = knowledge.public_image.shape[-1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
+            return fresh_decoder(feature.shape[1:], side, dense=self.start == "dense").to(feature)
+
+
+def fresh_decoder(shape: torch.Size, side: int, *, dense: bool) -> nn.Module:
+    """A decoder with random weights.
+
+    Args:
+        shape: (channels, rows, columns) of the feature.
+        side: of the images, in pixels.
+        dense: whether it mixes all of the feature before it draws.
+    """
+    widths = (128, 96, 64, 48, 32, 24, 16)
+    channels, rows, columns = shape
+    if dense:
+        return DenseDecoder((channels, rows, columns), widths=widths[1 : _doublings(4, side) + 1])
+    return ConvolutionalDecoder(channels, widths=widths[: _doublings(rows, side) + 1])
+
+
+def _doublings(start: int, side: int) -> int:
+    """How often `start` doubles to `side`.
+
+    Raises:
+        ValueError: it never does.
+    """
+    doublings = (side // start).bit_length() - 1
+    if start << doublings != side or doublings < 1:
+        raise ValueError(f"a decoder doubles {start} rows until they are {side}, which never is")
+    return doublings

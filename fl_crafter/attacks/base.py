@@ -1,7 +1,6 @@
 """What an attack is: it turns what crossed the wire into pictures, knowing only what it states."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -9,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fl_crafter.models.generator import Generator
+from fl_crafter.attacks.queries import Queries, QueryMemory, Release
+from fl_crafter.models.generator import ImageGenerator
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,46 @@ class AttackerKnowledge:
         encoder: the victim's, frozen.
         public_image: photographs of other people, `[count, 3, height, width]` in [0, 1].
         generator: trained on public faces.
-        amortiser: features -> latents of the generator, a start for inversions.
+        amortiser: features -> latents of the generator, a start for inversions; None where there is
+            none, as for a generator that was brought along.
         decoder: trained on clean features of public faces, a start for decoders.
         release: the victim's defence, as a function of clean features, for adaptive attacks.
+        query_image: public faces to query the defence with; `public_image` by default. A defence
+            that releases something of its own public faces treats those unlike a private face, so
+            give it others.
+        memory: what the defence answered already.
+        public_labels: attributes of `public_image`, 0 or 1, nan where unknown.
+        labels: the attributes that were shared with the features under attack, likewise; one row
+            for each feature.
     """
 
     encoder: nn.Module
     public_image: Float[Tensor, "count 3 height width"]
-    generator: Generator
-    amortiser: nn.Module
+    generator: ImageGenerator
+    amortiser: nn.Module | None
     decoder: nn.Module
-    release: Callable[[Tensor], Tensor] | None = None
+    release: Release | None = None
+    query_image: Float[Tensor, "queries 3 height width"] | None = None
+    memory: QueryMemory = field(default_factory=QueryMemory, repr=False, compare=False)
+    public_labels: Float[Tensor, "count attributes"] | None = None
+    labels: Float[Tensor, "batch attributes"] | None = None
+
+    def query(self, *, images: int, draws: int = 1) -> Queries:
+        """What the defence makes of the attacker's own faces.
+
+        Args:
+            images: of them at most, the first ones.
+            draws: how often each is protected, with the defence's randomness anew.
+
+        Raises:
+            ValueError: the defence is not known.
+        """
+        if self.release is None:
+            raise ValueError(
+                "an adaptive attack must know the defence: set AttackerKnowledge.release"
+            )
+        own = self.public_image if self.query_image is None else self.query_image
+        return self.memory.ask(self.encoder, self.release, own, images=images, draws=draws)
 
 
 @dataclass(frozen=True)
@@ -59,6 +88,10 @@ class Attack(ABC):
 
     name: str
     adaptive: ClassVar[bool] = False
+
+    def applies(self, knowledge: AttackerKnowledge) -> bool:
+        """Whether the knowledge holds what the attack needs."""
+        return not self.adaptive or knowledge.release is not None
 
     def prepare(self, knowledge: AttackerKnowledge, *, random: torch.Generator) -> "Attack":
         """The attack after all that it can learn before it has seen any feature.

@@ -1,4 +1,4 @@
-"""Fine-tune the eavesdropper's prepared decoder; shared by the attacks that decode."""
+"""Train the eavesdropper's decoder; shared by the attacks that decode."""
 
 import copy
 
@@ -15,25 +15,27 @@ def fine_tune(
     image: Float[Tensor, "count 3 height width"],
     *,
     feature: Float[Tensor, "count channels rows columns"] | None = None,
+    decoder: nn.Module | None = None,
     steps: int,
     batch_size: int,
     learning_rate: float,
     random: torch.Generator,
     title: str,
 ) -> tuple[nn.Module, float]:
-    """A trained copy of the decoder that the eavesdropper prepared, and its last pixel loss.
+    """A trained copy of a decoder, and its last pixel loss.
 
     Args:
         knowledge: whose decoder and encoder are used, and left as they are.
         image: public faces in [0, 1].
         feature: what a defence released for each; clean features of augmented faces by default.
+        decoder: to start from; by default the one that the eavesdropper prepared.
         steps: of training.
         batch_size: faces per step.
         learning_rate: peak of the schedule.
         random: gives the seed of the training.
         title: shown beside the progress bar.
     """
-    decoder = copy.deepcopy(knowledge.decoder).requires_grad_(True)
+    decoder = copy.deepcopy(decoder or knowledge.decoder).requires_grad_(True)
     settings = DecoderTraining(
         steps=steps,
         batch_size=batch_size,

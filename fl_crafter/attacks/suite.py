@@ -1,6 +1,8 @@
 """The standard suite: attacks in increasing cost, for one call."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int64
@@ -9,7 +11,16 @@ from torch import Tensor
 from fl_crafter.attacks.adaptive import AdaptiveDecoder
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.attacks.black_box import BlackBoxDecoder
-from fl_crafter.attacks.pixels import WhiteBoxPixels
+from fl_crafter.attacks.floors import (
+    AttributeMeanFace,
+    AverageFace,
+    NearestPublicFace,
+    NearestReleasedFace,
+)
+from fl_crafter.attacks.hybrid import WhiteBoxHybrid
+from fl_crafter.attacks.pixels import AdaptivePixels, WhiteBoxPixels
+from fl_crafter.attacks.priors import WithEigenfaces
+from fl_crafter.attacks.un_crafter import NetworkRegression, UnCrafter
 from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 
@@ -27,28 +38,67 @@ def standard(budget: str = "cpu") -> list[Attack]:
     Raises:
         ValueError: there is no such budget.
     """
-    if budget == "smoke":
-        return [
-            BlackBoxDecoder(steps=2, batch_size=4),
-            WhiteBoxLatent(inverter=LevenbergMarquardt(steps=1, inner_iterations=2)),
-            WhiteBoxPixels(steps=3),
-            AdaptiveDecoder(images=8, steps=2, batch_size=4),
-        ]
-    if budget == "cpu":
-        return [
-            BlackBoxDecoder(steps=100),
-            AdaptiveDecoder(images=600, steps=150),
-            WhiteBoxLatent(),
-            WhiteBoxPixels(),
-        ]
-    if budget == "gpu":
-        return [
-            BlackBoxDecoder(steps=3000),
-            AdaptiveDecoder(images=4000, steps=3000),
-            WhiteBoxLatent(inverter=LevenbergMarquardt(steps=30, inner_iterations=8), restarts=2),
-            WhiteBoxPixels(steps=1000, restarts=1),
-        ]
-    raise ValueError(f"there is no budget {budget!r}; choose one of {', '.join(BUDGETS)}")
+    if budget not in BUDGETS:
+        raise ValueError(f"there is no budget {budget!r}; choose one of {', '.join(BUDGETS)}")
+    return {"smoke": _smoke, "cpu": _cpu, "gpu": _gpu}[budget]()
+
+
+def _smoke() -> list[Attack]:
+    quick = LevenbergMarquardt(steps=1, inner_iterations=2)
+    latent = WhiteBoxLatent(inverter=quick)
+    return [
+        *_floors(images=8),
+        BlackBoxDecoder(steps=2, batch_size=4),
+        UnCrafter(images=8, name="un_crafter_ridge"),
+        AdaptiveDecoder(images=8, steps=2, batch_size=4),
+        WhiteBoxPixels(steps=3),
+        WithEigenfaces(latent, latent_size=4),
+        latent,
+    ]
+
+
+def _cpu() -> list[Attack]:
+    """What earned its place: see docs/attacks.md for what each finds, and what it costs."""
+    return [
+        *_floors(images=600),
+        BlackBoxDecoder(steps=100),
+        UnCrafter(images=600, name="un_crafter_ridge"),
+        AdaptiveDecoder(images=600, steps=150),
+        WhiteBoxPixels(),
+        WhiteBoxLatent(),
+    ]
+
+
+def _gpu() -> list[Attack]:
+    latent = WhiteBoxLatent(inverter=LevenbergMarquardt(steps=30, inner_iterations=8), restarts=2)
+    pixels = WhiteBoxPixels(steps=400, restarts=1)
+    network = NetworkRegression(steps=3000, batch_size=64)
+    undo = partial(UnCrafter, inverter=pixels, images=4000, draws=4)
+    learn = partial(AdaptiveDecoder, images=4000, draws=4, steps=4000, batch_size=64)
+    return [
+        *_floors(images=4000),
+        BlackBoxDecoder(steps=3000),
+        undo(name="un_crafter_ridge"),
+        undo(network, name="un_crafter_network"),
+        learn(),
+        learn(start="convolutional", name="adaptive_decoder_scratch"),
+        learn(start="dense", name="adaptive_decoder_dense"),
+        learn(start="generator", name="adaptive_generator"),
+        pixels,
+        WithEigenfaces(latent, latent_size=1000),
+        latent,
+        WhiteBoxHybrid(latent=latent, steps=100),
+        AdaptivePixels(WhiteBoxPixels(steps=100)),
+    ]
+
+
+def _floors(*, images: int) -> list[Attack]:
+    return [
+        AverageFace(),
+        AttributeMeanFace(),
+        NearestPublicFace(),
+        NearestReleasedFace(images=images),
+    ]
 
 
 def run_suite(
@@ -61,7 +111,7 @@ def run_suite(
 ) -> Iterator[tuple[Attack, Reconstruction, Int64[Tensor, "some"]]]:
     """Run attacks one after the other on the features of a transcript.
 
-    Adaptive attacks are left out where the knowledge holds no defence.
+    Attacks that need what the knowledge does not hold, such as the defence, are left out.
 
     Args:
         attacks: in increasing cost; those that were prepared need not learn again.
@@ -85,10 +135,12 @@ def run_suite(
     left = torch.arange(len(feature))
     for attack in attacks:
         own = torch.Generator().manual_seed(int(torch.randint(2**31, (1,), generator=random)))
-        if (attack.adaptive and knowledge.release is None) or not len(left):
+        if not attack.applies(knowledge) or not len(left):
             continue
         part = feature[left.to(feature.device)]
-        result = attack.reconstruct(part, knowledge, random=own)
+        labels = None if knowledge.labels is None else knowledge.labels[left]
+        known = replace(knowledge, labels=labels)
+        result = attack.reconstruct(part, known, random=own)
         yield attack, result, left
         if identified is not None:
             left = left[~identified(result.image, left).cpu()]

@@ -42,14 +42,33 @@ class WhiteBoxLatent(Attack):
         *,
         random: torch.Generator,
     ) -> Reconstruction:
-        """See `Attack`; the curve is the mean objective from the amortised start."""
+        """See `Attack`; the curve is the mean objective from the first start."""
+        latent, curve = self.find_latents(feature, knowledge, random=random)
+        with torch.no_grad():
+            image = [knowledge.generator(part) for part in latent.split(self.micro_batch)]
+        return Reconstruction(torch.cat(image), curve)
+
+    def find_latents(
+        self,
+        feature: Float[Tensor, "batch channels rows columns"],
+        knowledge: AttackerKnowledge,
+        *,
+        random: torch.Generator,
+    ) -> tuple[Float[Tensor, "batch latent_size"], list[float]]:
+        """The latents of the reconstructions, and the curve; arguments as of `reconstruct`.
+
+        Without an amortiser the first start is one of the random ones too.
+        """
         problem = latent_inversion(
             knowledge.generator, knowledge.encoder, latent_weight=self.latent_weight
         )
-        images, curves = [], []
+        latents, curves = [], []
         for part in feature.split(self.micro_batch):
-            with torch.no_grad():
-                start = knowledge.amortiser(part)
+            if knowledge.amortiser is None:
+                start = self._random_start(problem, part, knowledge, random)
+            else:
+                with torch.no_grad():
+                    start = knowledge.amortiser(part)
             best = self.inverter.invert(problem, part, start=start)
             latent, objective = best.latent, best.objective
             curves.append(torch.tensor(best.curve) * len(part))
@@ -59,10 +78,8 @@ class WhiteBoxLatent(Attack):
                 better = other.objective < objective
                 latent = torch.where(better[:, None], other.latent, latent)
                 objective = torch.where(better, other.objective, objective)
-            with torch.no_grad():
-                images.append(knowledge.generator(latent))
-        curve = (torch.stack(curves).sum(0) / len(feature)).tolist()
-        return Reconstruction(torch.cat(images), curve)
+            latents.append(latent)
+        return torch.cat(latents), (torch.stack(curves).sum(0) / len(feature)).tolist()
 
     def _random_start(
         self,

@@ -28,7 +28,7 @@ class ConvolutionalDecoder(nn.Module):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 3, 1, 1), nn.ReLU()]
-        layers += [_Residual(widths[0]) for _ in range(blocks)]
+        layers += [ResidualBlock(widths[0]) for _ in range(blocks)]
         for width_in, width in zip(widths, widths[1:], strict=False):
             if shuffle:
                 layers += [nn.Conv2d(width_in, 4 * width, 3, 1, 1), nn.PixelShuffle(2)]
@@ -45,7 +45,13 @@ class ConvolutionalDecoder(nn.Module):
         return torch.sigmoid(self.layers(feature))
 
 
-class _Residual(nn.Module):
+class ResidualBlock(nn.Module):
+    """Two convolutions beside the identity.
+
+    Args:
+        width: channels.
+    """
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
@@ -53,6 +59,7 @@ class _Residual(nn.Module):
         )
 
     def forward(self, value: Tensor) -> Tensor:
+        """Same shape as `value`."""
         return torch.relu(value + self.layers(value))
 
 

@@ -1,5 +1,6 @@
 """Generators: latent -> image, trained on public faces."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +44,32 @@ def doubling(width_in: int, width: int, kernel: int, *, bias: bool = True) -> nn
     )
 
 
-class Generator(nn.Module):
+class ImageGenerator(nn.Module, ABC):
+    """What draws images in [0, 1] of latents; N(0, I) is where its latents live.
+
+    Attributes:
+        latent_size: number of latent dimensions.
+    """
+
+    latent_size: int
+
+    @abstractmethod
+    def forward(
+        self, latent: Float[Tensor, "batch latent_size"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Images in [0, 1]; a latent drawn from N(0, I) gives a random public face."""
+
+    def sample(
+        self, count: int, *, random: torch.Generator
+    ) -> Float[Tensor, "count 3 height width"]:
+        """`count` images of latents drawn from N(0, I), without gradients."""
+        latent = torch.randn(count, self.latent_size, generator=random)
+        reference = next(self.parameters(), next(self.buffers(), latent))
+        with torch.no_grad():
+            return torch.cat([self(part) for part in latent.to(reference).split(128)])
+
+
+class Generator(ImageGenerator):
     """A DCGAN-shaped generator: a linear layer, then transposed convolutions of stride 2.
 
     Args:
@@ -73,14 +99,5 @@ class Generator(nn.Module):
     def forward(
         self, latent: Float[Tensor, "batch latent_size"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Images in [0, 1]; a latent drawn from N(0, I) gives a random public face."""
+        """See `ImageGenerator`."""
         return torch.sigmoid(self.layers(latent))
-
-    def sample(
-        self, count: int, *, random: torch.Generator
-    ) -> Float[Tensor, "count 3 height width"]:
-        """`count` images of latents drawn from N(0, I), without gradients."""
-        reference = next(self.parameters())
-        latent = torch.randn(count, self.latent_size, generator=random).to(reference)
-        with torch.no_grad():
-            return torch.cat([self(part) for part in latent.split(128)])

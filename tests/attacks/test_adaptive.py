@@ -31,6 +31,21 @@ class TestAdaptiveDecoder(AttackContract):
         return AdaptiveDecoder(steps=3, batch_size=4, learning_rate=1e-2)
 
 
+class TestFromScratch(TestAdaptiveDecoder):
+    def build(self) -> Attack:
+        return AdaptiveDecoder(steps=3, batch_size=4, start="convolutional", draws=2)
+
+
+class TestDense(TestAdaptiveDecoder):
+    def build(self) -> Attack:
+        return AdaptiveDecoder(steps=3, batch_size=4, start="dense")
+
+
+class TestReTunedGenerator(TestAdaptiveDecoder):
+    def build(self) -> Attack:
+        return AdaptiveDecoder(steps=3, batch_size=4, start="generator")
+
+
 def error(attack: Attack, feature: Tensor, image: Tensor, knowledge: AttackerKnowledge) -> float:
     found = attack.reconstruct(feature, knowledge, random=seeded()).image
     return float(F.mse_loss(found, image))

@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-import pytest
 import torch
 from torch import Tensor, nn
 
-from fl_crafter.attacks.base import Attack, Reconstruction
-from fl_crafter.attacks.pixels import WhiteBoxPixels, descend_pixels, total_variation
+from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
+from fl_crafter.attacks.pixels import AdaptivePixels, WhiteBoxPixels
 from fl_crafter.models.split import Encoder, freeze
 from tests.attacks.contract import AttackContract, knowledge_of
 from tests.world import SIZE, World, pictures, seeded
@@ -52,21 +51,6 @@ def test_planted_pictures_are_found(world: World) -> None:
     assert float(error.max()) < 0.01 * float(spread.mean())
 
 
-def test_total_variation_of_a_step() -> None:
-    image = torch.zeros(1, 3, 4, 4)
-    image[..., 2:] = 1.0  # one of three neighbours across differs, none down
-    assert float(total_variation(image)) == pytest.approx(1 / 3)
-
-
-def test_the_nearest_is_kept_not_the_last() -> None:
-    """Far too long steps: what is returned is no worse than the start."""
-    start = torch.full((2, 3, 4, 4), 0.5)
-    found = descend_pixels(
-        lambda image: image, start, start=start, steps=3, rate=10.0, variation_weight=0.0
-    )
-    assert torch.equal(found.image, start) and float(found.distance.max()) == 0
-
-
 def test_hidden_gradients_are_told(world: World) -> None:
     class Hiding(nn.Module):
         def forward(self, image: Tensor) -> Tensor:
@@ -76,3 +60,28 @@ def test_hidden_gradients_are_told(world: World) -> None:
     result = WhiteBoxPixels(steps=1).reconstruct(world.feature, knowledge, random=seeded())
     assert result.zero_gradients == 1
     assert result.image.shape == (len(world.feature), 3, SIZE, SIZE)
+
+
+class TestAdaptivePixels(AttackContract):
+    def knowledge(self, world: World) -> AttackerKnowledge:
+        return replace(knowledge_of(world), release=lambda feature: feature.flip(3))
+
+    def build(self) -> Attack:
+        return AdaptivePixels(WhiteBoxPixels(steps=3, micro_batch=3))
+
+
+def test_a_defence_with_gradients_is_seen_through(world: World) -> None:
+    image = pictures(6, seed=9)
+
+    def release(feature: Tensor) -> Tensor:
+        return feature.roll(1, 1).flip(3)
+
+    with torch.no_grad():
+        released = release(world.encoder(image))
+    knowledge = replace(knowledge_of(world), release=release)
+    descent = WhiteBoxPixels(steps=60)
+    static, adaptive = (
+        attack.reconstruct(released, knowledge, random=seeded()).image
+        for attack in (descent, AdaptivePixels(descent))
+    )
+    assert float((adaptive - image).square().mean()) < 0.5 * float((static - image).square().mean())

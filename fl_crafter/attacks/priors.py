@@ -1,0 +1,172 @@
+"""Other priors: generators that somebody brings along, and one made of the public faces at once."""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
+from fl_crafter.models.generator import ImageGenerator
+
+
+class AdaptedGenerator(ImageGenerator):
+    """Any differentiable module that draws faces, such as a StyleGAN's synthesis network.
+
+    Args:
+        module: latents -> images; is frozen, in evaluation mode.
+        latent_shape: of one latent; (layers, width) for a W+ space.
+        size: side of the victim's images in pixels, to which the module's are scaled.
+        low: value of black.
+        high: value of white.
+        mean: of the latents, where it is not 0; of `latent_shape`, as is the next.
+        deviation: of the latents, where it is not 1; measured over W for a StyleGAN.
+        crop: top, left, height and width of the part that is framed as the victim's faces are, in
+            the module's pixels; all of the image by default.
+
+    Raises:
+        ValueError: white is no more than black.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        latent_shape: tuple[int, ...],
+        size: int,
+        low: float = -1.0,
+        high: float = 1.0,
+        mean: Tensor | None = None,
+        deviation: Tensor | None = None,
+        crop: tuple[int, int, int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        if not high > low:
+            raise ValueError(
+                f"a generator's white must be more than its black, not {high} to {low}"
+            )
+        self.module = module.eval().requires_grad_(False)
+        self.latent_shape, self.size, self.low, self.high = latent_shape, size, low, high
+        self.latent_size = int(torch.tensor(latent_shape).prod())
+        self.crop = crop
+        zero, one = torch.zeros(latent_shape), torch.ones(latent_shape)
+        self.register_buffer("mean", zero if mean is None else mean)
+        self.register_buffer("deviation", one if deviation is None else deviation)
+
+    def forward(
+        self, latent: Float[Tensor, "batch latent_size"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """See `ImageGenerator`; without gradient where a pixel is beyond black or white."""
+        given = self.mean + self.deviation * latent.unflatten(1, self.latent_shape)
+        image = (self.module(given) - self.low) / (self.high - self.low)
+        if self.crop is not None:
+            top, left, height, width = self.crop
+            image = image[..., top : top + height, left : left + width]
+        if image.shape[-2:] != (self.size, self.size):
+            image = F.interpolate(image, size=self.size, mode="bilinear", antialias=True)
+        return image.clamp(0, 1)
+
+
+class EigenfaceGenerator(ImageGenerator):
+    """The principal components of public faces, a prior that takes no training.
+
+    Of the logits of the pixels, so that every latent's image lies in [0, 1].
+
+    Args:
+        image: public faces.
+        latent_size: number of components, fewer than faces.
+
+    Raises:
+        ValueError: there are too few faces for the components.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    strength: Tensor
+
+    def __init__(self, image: Float[Tensor, "count 3 height width"], *, latent_size: int) -> None:
+        super().__init__()
+        if not 1 <= latent_size < len(image):
+            raise ValueError(
+                f"{latent_size} components of {len(image)} public faces; take fewer than faces"
+            )
+        self.latent_size, self.shape = latent_size, image.shape[1:]
+        logit = _logit(image)
+        self.register_buffer("mean", logit.mean(0))
+        # by the faces' kernel: there are far fewer faces than pixels
+        centred = logit - self.mean
+        values, vectors = torch.linalg.eigh((centred @ centred.T).double() / len(image))
+        values, vectors = values[-latent_size:].clamp_min(1e-12), vectors[:, -latent_size:]
+        weight = (vectors / len(image) ** 0.5).to(logit)
+        self.register_buffer("axes", (centred.T @ weight).T)  # of length sqrt(value) each
+        self.register_buffer("strength", values.to(logit))
+
+    def forward(
+        self, latent: Float[Tensor, "batch latent_size"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """See `ImageGenerator`."""
+        return torch.sigmoid(latent @ self.axes + self.mean).unflatten(1, self.shape)
+
+    def latent_of(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch latent_size"]:
+        """The latent of the nearest image, in the pixels' logits."""
+        return (_logit(image) - self.mean) @ self.axes.T / self.strength
+
+
+def _logit(image: Tensor) -> Tensor:
+    return image.clamp(0.02, 0.98).logit().flatten(1)
+
+
+class _ThroughPictures(nn.Module):
+    """The eigenfaces' amortiser: the latent of the picture that a decoder draws."""
+
+    def __init__(self, decoder: nn.Module, generator: EigenfaceGenerator) -> None:
+        super().__init__()
+        self.decoder, self.generator = decoder, generator
+
+    def forward(self, feature: Tensor) -> Tensor:
+        return self.generator.latent_of(self.decoder(feature))
+
+
+@dataclass(frozen=True)
+class WithEigenfaces(Attack):
+    """Another attack, with eigenfaces of the public photographs for a generator.
+
+    Attributes:
+        inner: the attack, one that searches latents.
+        latent_size: number of eigenfaces; fewer where there are fewer faces.
+        generator: made of the public faces; None makes it.
+    """
+
+    inner: Attack
+    latent_size: int = 512
+    generator: EigenfaceGenerator | None = None
+    name: str = "white_box_eigenfaces"
+
+    def prepare(self, knowledge: AttackerKnowledge, *, random: torch.Generator) -> "WithEigenfaces":
+        """See `Attack`; makes the eigenfaces."""
+        public = knowledge.public_image
+        size = min(self.latent_size, len(public) - 1)
+        generator = EigenfaceGenerator(public, latent_size=size)
+        return replace(self, generator=generator.requires_grad_(False))
+
+    def reconstruct(
+        self,
+        feature: Float[Tensor, "batch channels rows columns"],
+        knowledge: AttackerKnowledge,
+        *,
+        random: torch.Generator,
+    ) -> Reconstruction:
+        """See `Attack`."""
+        if self.generator is None:
+            prepared = self.prepare(knowledge, random=random)
+            return prepared.reconstruct(feature, knowledge, random=random)
+        generator = self.generator.to(feature.device)
+        start = _ThroughPictures(knowledge.decoder, generator)
+        known = replace(knowledge, generator=generator, amortiser=start)
+        return self.inner.reconstruct(feature, known, random=random)

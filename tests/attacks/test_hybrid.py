@@ -1,0 +1,52 @@
+"""Hybrid inversion: it leaves the generator's range, and only towards the feature."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from fl_crafter.attacks.base import Attack, Reconstruction
+from fl_crafter.attacks.hybrid import WhiteBoxHybrid, blocks_of
+from fl_crafter.attacks.white_box import WhiteBoxLatent
+from fl_crafter.inversion.inverters import LevenbergMarquardt
+from tests.attacks.contract import AttackContract, knowledge_of
+from tests.world import LATENT, World, pictures, seeded
+
+LATENTS = WhiteBoxLatent(
+    inverter=LevenbergMarquardt(steps=3, inner_iterations=4), restarts=1, latent_weight=0.0
+)
+
+
+class TestWhiteBoxHybrid(AttackContract):
+    def build(self) -> Attack:
+        return WhiteBoxHybrid(latent=LATENTS, steps=3, micro_batch=3)
+
+    def test_it_has_gradients(self, result: Reconstruction) -> None:
+        assert result.zero_gradients == 0
+
+
+def distance(world: World, attack: Attack, feature: Tensor) -> Tensor:
+    found = attack.reconstruct(feature, knowledge_of(world), random=seeded()).image
+    with torch.no_grad():
+        return (world.encoder(found) - feature).square().mean((1, 2, 3))
+
+
+def test_it_comes_nearer_than_latents_and_the_further_the_wider_the_balls(world: World) -> None:
+    with torch.no_grad():
+        feature = world.encoder(pictures(6, seed=9))
+    latent = distance(world, LATENTS, feature)
+    hybrid = WhiteBoxHybrid(latent=LATENTS, steps=15, radius=0.05, variation_weight=0.0)
+    narrow = distance(world, hybrid, feature)
+    wide = distance(world, replace(hybrid, radius=1.0), feature)
+    assert bool((narrow <= latent * (1 + 1e-4)).all())
+    assert float(wide.mean()) < float(narrow.mean()) < float(latent.mean())
+
+
+def test_the_blocks_together_are_the_generator(world: World) -> None:
+    latent = torch.randn(3, LATENT, generator=seeded())
+    value = latent
+    blocks = blocks_of(world.generator)
+    for block in blocks:
+        value = block(value)
+    torch.testing.assert_close(value, world.generator(latent))
+    assert len(blocks) == 4  # behind the linear layer, and behind each doubling

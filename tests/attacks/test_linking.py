@@ -1,0 +1,117 @@
+"""Linking: known people are told by their features or labels; who has none is not told."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fl_crafter.attacks.linking import (
+    CandidateCrafting,
+    FeatureClassifier,
+    GalleryMatching,
+    LabelClassifier,
+    Linker,
+    candidates,
+)
+from tests.attacks.planted import Mixing, one_for_all
+from tests.world import World, pictures, seeded
+
+PEOPLE, PHOTOS = 8, 6
+
+
+def photographs(seed: int) -> tuple[Tensor, Tensor]:
+    """Pictures of people, who are pictures themselves, each photograph a little different."""
+    person = torch.arange(PEOPLE).repeat_interleave(PHOTOS)
+    noise = 0.1 * torch.randn(PEOPLE * PHOTOS, 3, 1, 1, generator=seeded(seed))
+    return (pictures(PEOPLE, seed=40)[person] + noise).clamp(0, 1), person * 10
+
+
+def top1(linker: Linker, known: Tensor, asked: Tensor) -> float:
+    _, person = photographs(0)
+    linking = linker.fit(known, person, random=seeded())
+    assert linking.people.tolist() == [10 * each for each in range(PEOPLE)]
+    score = linking.score(asked)
+    assert score.shape == (len(asked), PEOPLE) and bool(score.isfinite().all())
+    return float((linking.people[score.argmax(1)] == person).float().mean())
+
+
+def labels(seed: int) -> Tensor:
+    """Eight attributes, each wrong once in ten times, or not shared."""
+    _, person = photographs(0)
+    own = torch.randint(2, (PEOPLE, 8), generator=seeded(3)).float()[person // 10]
+    wrong = torch.rand(own.shape, generator=seeded(seed)) < 0.1
+    missing = torch.rand(own.shape, generator=seeded(seed + 50)) < 0.1
+    return torch.where(wrong, 1 - own, own).masked_fill(missing, torch.nan)
+
+
+@pytest.mark.parametrize("linker", [FeatureClassifier(components=16), GalleryMatching()])
+def test_features_name_people(world: World, linker: Linker) -> None:
+    known, asked = (world.encoder(photographs(seed)[0]) for seed in (1, 2))
+    assert top1(linker, known, asked) > 0.9
+    mixing = Mixing()
+    assert top1(linker, mixing(known), mixing(asked)) > 0.9
+
+
+@pytest.mark.parametrize("linker", [FeatureClassifier(components=16), GalleryMatching()])
+def test_one_feature_for_all_names_nobody(world: World, linker: Linker) -> None:
+    known, asked = (one_for_all(world.encoder(photographs(seed)[0])) for seed in (1, 2))
+    assert top1(linker, known, asked) == pytest.approx(1 / PEOPLE)
+
+
+def test_an_embedding_is_what_is_classified(world: World) -> None:
+    known, asked = (world.encoder(photographs(seed)[0]) for seed in (1, 2))
+    blind = FeatureClassifier(embed=lambda feature: torch.ones(len(feature), 3))
+    assert top1(blind, known, asked) == pytest.approx(1 / PEOPLE)
+    assert top1(FeatureClassifier(embed=nn.AvgPool2d(4)), known, asked) > 0.9
+
+
+def test_labels_alone_name_people() -> None:
+    assert top1(LabelClassifier(), labels(1), labels(2)) > 0.6
+    unknown = torch.full_like(labels(2), torch.nan)
+    assert top1(LabelClassifier(), labels(1), unknown) == pytest.approx(1 / PEOPLE)
+
+
+@pytest.mark.parametrize(("release", "least", "most"), [(Mixing(), 0.9, 1), (one_for_all, 0, 0.2)])
+def test_candidates_are_protected_too(
+    world: World, release: Callable[[Tensor], Tensor], least: float, most: float
+) -> None:
+    linker = CandidateCrafting(encoder=world.encoder, release=release)
+    known, _ = photographs(1)
+    asked = release(world.encoder(photographs(2)[0]))
+    assert least <= top1(linker, known, asked) <= most
+
+
+def test_more_draws_see_through_randomness(world: World) -> None:
+    source = seeded(9)
+
+    def release(feature: Tensor) -> Tensor:
+        """Turns the feature by a random number of channels."""
+        return feature.roll(int(torch.randint(4, (1,), generator=source)), 1)
+
+    known, _ = photographs(1)
+    asked = release(world.encoder(photographs(2)[0]))
+    once, often = (
+        top1(CandidateCrafting(world.encoder, release, draws=draws), known, asked)
+        for draws in (1, 24)
+    )
+    assert often > 0.9 and often >= once
+
+
+def test_the_seed_decides(world: World) -> None:
+    image, person = photographs(1)
+    feature = world.encoder(image)
+    scores = [
+        FeatureClassifier(components=8).fit(feature, person, random=seeded()).score(feature)
+        for _ in range(2)
+    ]
+    assert torch.equal(*scores)
+
+
+def test_people_that_cannot_be_told_apart_are_refused() -> None:
+    alone = torch.zeros(4, dtype=torch.int64)
+    for linker in (FeatureClassifier(), LabelClassifier(), GalleryMatching()):
+        with pytest.raises(ValueError, match="two people or more"):
+            linker.fit(torch.zeros(4, 5), alone, random=seeded())
+    with pytest.raises(ValueError, match="one for each row"):
+        candidates(torch.zeros(4, 5), torch.arange(3))
