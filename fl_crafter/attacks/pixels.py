@@ -12,7 +12,6 @@ from fl_crafter.attacks.descent import (
     Descent,
     Map,
     descend,
-    relative_distance,
     slope_of,
     without_gradient,
 )
@@ -144,7 +143,8 @@ def dead_rows(
 ) -> Bool[Tensor, "batch"]:
     """Rows of which no gradient comes back through the defence, or none that is finite."""
     probe = feature.detach().clone().requires_grad_(True)
+    drawn = torch.randn(feature.shape, generator=torch.Generator().manual_seed(0)).to(feature)
     with torch.enable_grad():
-        released = release(probe)
-        slope = slope_of(relative_distance(released, 2 * feature), probe)
+        along = (release(probe) * drawn).flatten(1).sum(1)
+        slope = slope_of(along, probe)
     return without_gradient(slope)

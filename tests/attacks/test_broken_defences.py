@@ -23,23 +23,23 @@ def knowing(world: World, release: Release, *, public: int = 24) -> AttackerKnow
 
 
 def error(attack: Attack, world: World, release: Release, *, public: int = 24) -> float:
-    """Of reconstructions, in units of what the average of the pictures would have."""
+    """How far reconstructions are for the encoder, in units of how far the average picture is."""
     image = pictures(12, seed=3)
     with torch.no_grad():
-        released = release(world.encoder(image))
+        clean = world.encoder(image)
+        average = world.encoder(image.mean(0, keepdim=True))
     knowledge = knowing(world, release, public=public)
-    found = attack.reconstruct(released, knowledge, random=seeded()).image
-    spread = (image - image.mean(0)).square().mean()
-    return float((found - image).square().mean() / spread)
+    found = attack.reconstruct(release(clean), knowledge, random=seeded()).image
+    with torch.no_grad():
+        distance = (world.encoder(found) - clean).square().mean()
+    return float(distance / (average - clean).square().mean())
 
 
 def test_hidden_gradients_hide_no_face_and_are_told(world: World) -> None:
     release = Rounding(0.5)
-    undefended = error(PIXELS, world, lambda feature: feature)
-    static = error(PIXELS, world, release)
     through = AdaptivePixels(PIXELS)
-    assert static < 1.5 * undefended
-    assert error(through, world, release) < 1.5 * undefended
+    assert error(PIXELS, world, release) < 0.2
+    assert error(through, world, release) < 0.2
 
     with torch.no_grad():
         released = release(world.feature)
@@ -64,10 +64,8 @@ def test_one_feature_for_all_shows_one_picture_for_all(world: World) -> None:
 
 def test_a_fixed_invertible_matrix_is_undone(world: World) -> None:
     release = Mixing()
-    blind = error(PIXELS, world, release)
+    assert error(PIXELS, world, release) > 1  # to whoever does not know the defence
     undone = error(UnCrafter(inverter=PIXELS, images=300), world, release, public=300)
-    direct = error(PIXELS, world, lambda feature: feature)
-    assert undone < 0.5 * blind
-    assert undone < direct + 0.3
-    learnt = AdaptiveDecoder(images=300, steps=300, learning_rate=3e-3, start="dense")
-    assert error(learnt, world, release, public=300) < 0.7 * blind
+    assert undone < 0.2
+    learnt = AdaptiveDecoder(images=300, steps=200, learning_rate=3e-3, start="dense")
+    assert error(learnt, world, release, public=300) < 0.9

@@ -31,15 +31,15 @@ def distance(world: World, attack: Attack, feature: Tensor) -> Tensor:
         return (world.encoder(found) - feature).square().mean((1, 2, 3))
 
 
-def test_it_comes_nearer_than_latents_and_the_further_the_wider_the_balls(world: World) -> None:
+def test_the_further_it_may_leave_the_nearer_it_comes(world: World) -> None:
     with torch.no_grad():
         feature = world.encoder(pictures(6, seed=9))
     latent = distance(world, LATENTS, feature)
-    hybrid = WhiteBoxHybrid(latent=LATENTS, steps=15, radius=0.05, variation_weight=0.0)
+    hybrid = WhiteBoxHybrid(latent=LATENTS, steps=8, radius=0.01, variation_weight=0.0)
     narrow = distance(world, hybrid, feature)
-    wide = distance(world, replace(hybrid, radius=1.0), feature)
+    wide = distance(world, replace(hybrid, radius=0.5), feature)
     assert bool((narrow <= latent * (1 + 1e-4)).all())
-    assert float(wide.mean()) < float(narrow.mean()) < float(latent.mean())
+    assert float(wide.mean()) < 0.9 * float(narrow.mean())
 
 
 def test_the_blocks_together_are_the_generator(world: World) -> None:

@@ -77,11 +77,11 @@ def test_a_defence_with_gradients_is_seen_through(world: World) -> None:
         return feature.roll(1, 1).flip(3)
 
     with torch.no_grad():
-        released = release(world.encoder(image))
+        clean = world.encoder(image)
     knowledge = replace(knowledge_of(world), release=release)
-    descent = WhiteBoxPixels(steps=60)
     static, adaptive = (
-        attack.reconstruct(released, knowledge, random=seeded()).image
-        for attack in (descent, AdaptivePixels(descent))
+        attack.reconstruct(release(clean), knowledge, random=seeded()).image
+        for attack in (WhiteBoxPixels(steps=40), AdaptivePixels(WhiteBoxPixels(steps=40)))
     )
-    assert float((adaptive - image).square().mean()) < 0.5 * float((static - image).square().mean())
+    blind, seeing = ((world.encoder(each) - clean).square().mean() for each in (static, adaptive))
+    assert float(seeing) < 0.2 * float(blind)
