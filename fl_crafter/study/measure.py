@@ -21,6 +21,7 @@ from fl_crafter.evaluation.metrics import (
     structural_similarity,
     utility,
 )
+from fl_crafter.faces.record import Role
 from fl_crafter.study.bench import Bench, protect
 from fl_crafter.study.points import Point
 
@@ -41,7 +42,14 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
         parts = protect(defence, part, batch=point.batch, random=attacker)
         return torch.cat([each.feature for each in parts])
 
-    knowledge = dataclasses.replace(bench.knowledge, release=again)
+    faces = bench.faces
+    public = torch.tensor([role == Role.PUBLIC for role in faces.role])
+    knowledge = dataclasses.replace(
+        bench.knowledge,
+        release=again,
+        labels=faces.attributes[bench.test],
+        public_labels=faces.attributes[public],
+    )
     likeness: dict[str, Likeness] = {}
     judgement: dict[str, dict[str, AttackJudgement]] = {name: {} for name in bench.evaluators}
     began = time.monotonic()
