@@ -29,7 +29,7 @@ from pathlib import Path
 from simulations.config import SimulationConfig, Value
 from simulations.progress import Show, progress_in
 
-STARTING = 60.0  # seconds
+STARTING = 240.0  # seconds; a busy machine takes minutes to import everything
 ENDING = 20.0
 
 APP = """\

@@ -28,7 +28,7 @@ from strategies.store import FeatureStore
 from strategies.utility import predict
 from strategies.waves import WaveGrid
 
-CONNECTING = 60.0  # seconds
+CONNECTING = 240.0  # seconds
 
 app = ServerApp()
 

@@ -1,7 +1,7 @@
 """Train the cloud model on the features that clients shared."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,7 +94,7 @@ def train_cloud(
             forgotten; they are fetched batch by batch.
         labels: 0 or 1, or nan.
         settings: see `CloudTraining`.
-        random: draws the order of the rows.
+        random: draws the order of the rows, and what dropout drops.
         weight: of each row in the loss; 1 by default.
         round: from 1; decides on the rates.
 
@@ -114,28 +114,48 @@ def train_cloud(
     optimizer = torch.optim.Adam(
         _groups(cloud, settings, round), weight_decay=settings.weight_decay
     )
-    total, seen = 0.0, 0.0
-    for _ in range(settings.epochs):
-        total, seen = 0.0, 0.0
-        for chosen in torch.randperm(len(labels), generator=random).split(settings.batch_size):
-            target, factor = labels[chosen].to(device), share[chosen].to(device)
-            known = ~torch.isnan(target)
-            mass = float(factor[known].sum())
-            if not mass:
-                continue
-            logits = cloud(feature(chosen).to(device))
-            each = _loss(logits[known], target[known], settings.flip)
-            loss = (each * factor[known]).sum() / mass
-            if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    "the cloud model's loss is not finite; lower cloud-learning-rate"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += float(loss.detach()) * mass
-            seen += mass
+    loss = 0.0
+    # dropout draws from torch's own generator, which differs from process to process
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(torch.randint(2**31, (), generator=random)))
+        for _ in range(settings.epochs):
+            order = torch.randperm(len(labels), generator=random).split(settings.batch_size)
+            loss = _epoch(cloud, optimizer, feature, labels, share, order, flip=settings.flip)
     cloud.eval()
+    return loss
+
+
+def _epoch(
+    cloud: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    feature: Take,
+    labels: Tensor,
+    share: Tensor,
+    order: Sequence[Tensor],
+    *,
+    flip: float,
+) -> float:
+    """One pass over the rows; returns the mean loss."""
+    device = next(cloud.parameters()).device
+    total, seen = 0.0, 0.0
+    for chosen in order:
+        target, factor = labels[chosen].to(device), share[chosen].to(device)
+        known = ~torch.isnan(target)
+        mass = float(factor[known].sum())
+        if not mass:
+            continue
+        logits = cloud(feature(chosen).to(device))
+        each = _loss(logits[known], target[known], flip)
+        loss = (each * factor[known]).sum() / mass
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                "the cloud model's loss is not finite; lower cloud-learning-rate"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total += float(loss.detach()) * mass
+        seen += mass
     return total / seen if seen else 0.0
 
 

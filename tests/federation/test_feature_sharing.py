@@ -223,3 +223,22 @@ def test_training_leaves_batch_statistics_alone_and_ignores_unknown_labels() -> 
     # the second attribute has no label, so nothing pulls on its logit
     assert torch.equal(before[name][1], after[name][1])
     assert not torch.equal(before[name][0], after[name][0])
+
+
+def test_training_depends_on_its_own_generator_alone() -> None:
+    """Client and server train the same deployed model in different processes, with dropout."""
+    feature, labels = learnable(40, seed=3)
+    trained = []
+    for seed in (1, 2):
+        torch.manual_seed(0)
+        cloud = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(32, 2))
+        torch.manual_seed(seed)
+        train_cloud(
+            cloud,
+            feature.__getitem__,
+            labels,
+            settings=CloudTraining(epochs=2),
+            random=torch.Generator().manual_seed(0),
+        )
+        trained.append(cloud[2].weight)
+    assert torch.equal(trained[0], trained[1])

@@ -104,6 +104,18 @@ def test_transcript_and_truth_join_to_the_photographs(
     assert sum(map(len, people.values())) == len(set.union(*people.values())) == 20
 
 
+def test_a_deployment_answers_and_is_checked(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config(scenario="deployment")
+    folder = run(config, tmp_path)
+    outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+    assert (outcome["answers_agreed"], outcome["answers_disputed"]) == (8, 0)
+    assert 0 <= outcome["utility_auc"] <= 1
+    assert [r["agreed"] for r in server_notes(folder)["rounds"]] == [4, 4]  # type: ignore[attr-defined]
+    transcript = Transcript.load(folder / "transcript.safetensors")
+    assert transcript.labels.isnan().all()
+    assert len(transcript) == len(load_file(folder / "predictions.safetensors")["score"]) == 100
+
+
 def test_rows_are_shuffled(make_config: MakeConfig) -> None:
     index = client_data.share(make_config(), client=0, round=1, purpose=Purpose.EVALUATION)
     assert index.tolist() != sorted(index.tolist())
