@@ -216,6 +216,7 @@ def _begin(
     from fl_crafter.assets import load_encoder
     from fl_crafter.assets.trained import TrainedShape
     from fl_crafter.faces.open import open_faces
+    from fl_crafter.faces.record import Role
 
     if out.suffix != ".safetensors":
         raise InputError(f"{out} must end in .safetensors; name the file of the weights.")
@@ -223,6 +224,8 @@ def _begin(
     count = len(faces.attribute_names)
     if not count:
         raise InputError(f"The photographs of {data} lack attributes; take celeba.")
+    if Role.PUBLIC not in faces.role:
+        raise InputError(f"{data} has no public photographs; the eavesdropper met needs some.")
     victim = load_encoder()
     torch.manual_seed(seed)
     shape = TrainedShape(

@@ -1,6 +1,7 @@
 """`fl-crafter train` writes weights that load, beside a card that says where they come from."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,3 +127,15 @@ def test_trained_defences(
     attacked = "named_new" if name == "tiprdc" else "error_new"
     assert attacked in card and "auc_defended" in card
     refused(*given, "--out", tmp_path / "defence.pt", named=(tmp_path / "defence.pt",))
+
+
+def test_a_trained_defence_needs_public_photographs(
+    celeba: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    root = tmp_path / "celeba"
+    shutil.copytree(celeba, root)
+    roles = (root / "roles.csv").read_text().replace(",public", ",eval_train")
+    (root / "roles.csv").write_text(roles)
+    out = tmp_path / "defence.safetensors"
+    refused("train", "disco", "--root", root, "--out", out, named=("celeba", "public"))
+    assert not out.exists()
