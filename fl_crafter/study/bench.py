@@ -30,6 +30,8 @@ from fl_crafter.study.points import Point
 
 SIZE = 64
 CHUNK = 64
+FEWEST_PUBLIC = 100
+QUERY_SHARE = 4  # one in so many public photographs is kept from the defences, for queries
 ORACLE = "oracle"
 
 
@@ -42,7 +44,9 @@ class Bench:
         truth: by evaluator, the main judge first; all of the same test photographs.
         evaluators: by name.
         model: the victim's encoder and the public cloud model.
-        public_feature: of the public photographs.
+        public_feature: of the public photographs that the defences have; the eavesdropper queries
+            them with others, since a defence that releases something of its own public faces
+            treats those unlike a private face.
         knowledge: of an eavesdropper that does not know the defence.
         perceptual: distance of images.
     """
@@ -148,9 +152,12 @@ def open_bench(plan: Plan) -> Bench:
         photos_per_person=plan.photos,
         public=plan.public,
     )
-    public = faces.with_role(Role.PUBLIC).image
-    if not len(public):
-        raise InputError(f"{plan.data} has no public photographs; an eavesdropper needs some.")
+    public = faces.with_role(Role.PUBLIC)
+    if len(public) < FEWEST_PUBLIC:
+        raise InputError(
+            f"{plan.data} has {len(public)} public photographs; defences and eavesdroppers need "
+            f"{FEWEST_PUBLIC} or more."
+        )
     model = load_encoder()
     if faces.attributes.shape[1] != 40:
         raise InputError(
@@ -161,15 +168,22 @@ def open_bench(plan: Plan) -> Bench:
     evaluators = {judge.name: judge for judge in judges}
     truth = {name: prepare_truth(faces, evaluator=each) for name, each in evaluators.items()}
     chosen = spread_over_people(next(iter(truth.values())).identity, plan.faces)
+    held = len(public) - len(public) // QUERY_SHARE
     with torch.no_grad():
-        feature = torch.cat([model.encoder(part) for part in public.split(CHUNK)])
+        feature = torch.cat([model.encoder(part) for part in public.image[:held].split(CHUNK)])
     return Bench(
         plan=plan,
         truth={name: restricted(own, chosen) for name, own in truth.items()},
         evaluators=evaluators,
         model=model,
         public_feature=feature,
-        knowledge=attacker_knowledge(public, drawn=0, random=torch.Generator()),
+        knowledge=attacker_knowledge(
+            public.image,
+            drawn=0,
+            random=torch.Generator(),
+            public_labels=public.attributes,
+            query_image=public.image[held:],
+        ),
         perceptual=PerceptualDistance(),
     )
 

@@ -1,17 +1,18 @@
 """Floors: what pictures name that see nothing of the feature. Privacy is judged against them."""
 
+import dataclasses
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fl_crafter.attacks.floors import AttributeMeanFace, AverageFace
+from fl_crafter.attacks.queries import QueryMemory
 from fl_crafter.evaluation.bootstrap import Resampling
 from fl_crafter.evaluation.evaluate import judge_attack
 from fl_crafter.evaluation.record import Identification
 from fl_crafter.evaluation.truth import identification
-from fl_crafter.faces.record import Role
 from fl_crafter.study.bench import Bench
-
-LIKE_LABELLED = 16
 
 
 def floors(bench: Bench) -> dict[str, dict[str, Identification]]:
@@ -36,18 +37,18 @@ def floors(bench: Bench) -> dict[str, dict[str, Identification]]:
 def floor_pictures(bench: Bench) -> dict[str, Float[Tensor, "count 3 height width"]]:
     """One public picture for each test photograph, of each kind.
 
-    `average_face` is the mean of all public photographs, `random_face` one of them, and
-    `same_labels` the mean of those whose labels differ least from the photograph's own.
+    `average_face` is the mean of all public photographs, `attribute_mean_face` that of those whose
+    labels differ least from the photograph's own, and `random_face` is any of them.
     """
-    public = bench.faces.with_role(Role.PUBLIC)
-    count = len(bench.test)
-    drawn = torch.randint(len(public), (count,), generator=torch.Generator().manual_seed(0))
-    labels = bench.faces.attributes[bench.test].nan_to_num(0.5)
-    nearest = torch.cdist(labels, public.attributes.nan_to_num(0.5), p=1).topk(
-        min(LIKE_LABELLED, len(public)), largest=False
+    random = torch.Generator().manual_seed(0)
+    count, public = len(bench.test), bench.knowledge.public_image
+    knowledge = dataclasses.replace(
+        bench.knowledge, labels=bench.faces.attributes[bench.test], memory=QueryMemory()
     )
-    return {
-        "average_face": public.image.mean(0).expand(count, -1, -1, -1).clone(),
-        "random_face": public.image[drawn],
-        "same_labels": torch.stack([public.image[own].mean(0) for own in nearest.indices]),
+    blind = torch.zeros(count, *bench.public_feature.shape[1:])
+    pictures = {
+        floor.name: floor.reconstruct(blind, knowledge, random=random).image
+        for floor in (AverageFace(), AttributeMeanFace())
     }
+    drawn = torch.randint(len(public), (count,), generator=random)
+    return pictures | {"random_face": public[drawn]}

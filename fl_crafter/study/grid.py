@@ -176,7 +176,7 @@ def _results(
         dataset=bench.faces.name,
         people=people,
         photographs=len(bench.test),
-        public_photographs=len(bench.public_feature),
+        public_photographs=len(bench.knowledge.public_image),
         evaluators=tuple(bench.evaluators),
         seeds=plan.seeds,
         suite=plan.suite,

@@ -19,6 +19,8 @@ def attacker_knowledge(
     random: torch.Generator,
     device: str = "cpu",
     weights: Path | None = None,
+    public_labels: Float[Tensor, "count attributes"] | None = None,
+    query_image: Float[Tensor, "queries 3 height width"] | None = None,
 ) -> AttackerKnowledge:
     """What an eavesdropper knows without the defence; its decoder is none that defences simulate.
 
@@ -28,6 +30,8 @@ def attacker_knowledge(
         random: source of those faces.
         device: where attacks compute.
         weights: folder of the weights; the shipped ones by default.
+        public_labels: of the photographs, where none are drawn.
+        query_image: faces to query the defence with; by default all that are known.
     """
     generator = load_generator(weights).to(device)
     faces = generator.sample(drawn, random=random).cpu()
@@ -37,6 +41,8 @@ def attacker_knowledge(
         generator=generator,
         amortiser=load_amortiser(weights).to(device),
         decoder=load_decoder("eavesdropper_decoder", weights).to(device),
+        public_labels=public_labels,
+        query_image=query_image,
     )
 
 

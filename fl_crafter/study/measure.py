@@ -21,8 +21,8 @@ from fl_crafter.evaluation.metrics import (
     structural_similarity,
     utility,
 )
-from fl_crafter.faces.record import Role
 from fl_crafter.study.bench import Bench, protect
+from fl_crafter.study.linkability import measure_linkability
 from fl_crafter.study.points import Point
 
 PROBED_ROWS = 4
@@ -42,14 +42,8 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
         parts = protect(defence, part, batch=point.batch, random=attacker)
         return torch.cat([each.feature for each in parts])
 
-    faces = bench.faces
-    public = torch.tensor([role == Role.PUBLIC for role in faces.role])
-    knowledge = dataclasses.replace(
-        bench.knowledge,
-        release=again,
-        labels=faces.attributes[bench.test],
-        public_labels=faces.attributes[public],
-    )
+    shared = bench.faces.attributes[bench.test]
+    knowledge = dataclasses.replace(bench.knowledge, release=again, labels=shared)
     likeness: dict[str, Likeness] = {}
     judgement: dict[str, dict[str, AttackJudgement]] = {name: {} for name in bench.evaluators}
     began = time.monotonic()
@@ -88,7 +82,7 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
             )
             for name, own in judgement.items()
         },
-        linked={},
+        linked=measure_linkability(bench, released, release=again, random=attacker),
     )
     pictures = {attack: own.image for attack, own in judgement[bench.main].items()}
     return cell, pictures

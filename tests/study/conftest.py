@@ -85,9 +85,9 @@ def make_plan() -> Callable[..., Plan]:
 def bench(world: World, make_plan: Callable[..., Plan]) -> Bench:
     faces = planted_people()
     judge = CallableEvaluator(pixels, name="pixels")
-    public = faces.with_role(Role.PUBLIC).image
+    public = faces.with_role(Role.PUBLIC)
     with torch.no_grad():
-        feature = world.encoder(public)
+        feature = world.encoder(public.image)
     return Bench(
         plan=make_plan(),
         truth={"pixels": prepare_truth(faces, evaluator=judge)},
@@ -96,7 +96,8 @@ def bench(world: World, make_plan: Callable[..., Plan]) -> Bench:
         public_feature=feature,
         knowledge=AttackerKnowledge(
             encoder=world.encoder,
-            public_image=public,
+            public_image=public.image,
+            public_labels=public.attributes,
             generator=world.generator,
             amortiser=world.amortiser,
             decoder=world.decoder,

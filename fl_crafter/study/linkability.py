@@ -1,0 +1,73 @@
+"""Linkability: can an upload be tied to a person, though no face can be seen in it?
+
+The attacker has met the people before: it holds other photographs of each, with names, and protects
+them with the victim's defence. That is more than the threat model grants, and so an upper bound.
+What the shared labels alone give is its floor: a defence of features cannot go below it.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from fl_crafter.attacks.linking import FeatureClassifier, GalleryMatching, LabelClassifier
+from fl_crafter.evaluation.cell import Guess, guess
+from fl_crafter.evaluation.collect import LABELS
+from fl_crafter.evaluation.metrics import ranks_of
+from fl_crafter.faces.record import Role
+from fl_crafter.study.bench import Bench
+
+PHOTOS = {"smoke": 1, "cpu": 4, "gpu": 24}  # of each person that the attacker has met
+
+
+def measure_linkability(
+    bench: Bench,
+    released: Tensor,
+    *,
+    release: Callable[[Tensor], Tensor],
+    random: torch.Generator,
+) -> dict[str, Guess]:
+    """By evidence, how well it names the people on the test photographs.
+
+    Args:
+        bench: of the grid.
+        released: what the victim's defence released of the test photographs.
+        release: the same defence in the attacker's hands, clean features -> released ones.
+        random: of the classifiers.
+    """
+    known = known_photographs(bench)
+    person = bench.faces.identity[known]
+    clean = bench.encode(bench.faces.image[known])
+    theirs = release(clean)
+    labels = bench.faces.attributes
+    by_label = LabelClassifier().fit(labels[known], person, random=random)
+    by_release = FeatureClassifier().fit(theirs, person, random=random)
+    label_score = by_label.score(labels[bench.test]).log_softmax(1)
+    release_score = by_release.score(released).log_softmax(1)
+    by_clean = FeatureClassifier().fit(clean, person, random=random)
+    scores = {
+        LABELS: label_score,
+        "released features": release_score,
+        "released features and labels": release_score + label_score,
+        "released features, known by clean ones": by_clean.score(released).log_softmax(1),
+        "nearest released feature": GalleryMatching()
+        .fit(theirs, person, random=random)
+        .score(released),
+    }
+    people, place = by_label.people, bench.identity
+    column = torch.searchsorted(people, place)
+    return {evidence: guess(ranks_of(own), own, column) for evidence, own in scores.items()}
+
+
+def known_photographs(bench: Bench) -> Tensor:
+    """Positions in the dataset of the photographs that the attacker has: none of them is tested."""
+    return torch.tensor(list(_first_of_each(bench, PHOTOS[bench.plan.budget])))
+
+
+def _first_of_each(bench: Bench, most: int) -> Iterator[int]:
+    taken: dict[int, int] = {}
+    people = bench.faces.identity.tolist()
+    for place, role in enumerate(bench.faces.role):
+        if role == Role.EVAL_TRAIN and taken.get(people[place], 0) < most:
+            taken[people[place]] = taken.get(people[place], 0) + 1
+            yield place

@@ -1,0 +1,49 @@
+"""Linkability: labels are its floor, and hiding a face does not lower it."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from fl_crafter.faces.record import Role
+from fl_crafter.study.bench import Bench
+from fl_crafter.study.linkability import known_photographs, measure_linkability
+from tests.study.conftest import PEOPLE
+from tests.world import seeded
+
+
+def linked(bench: Bench, feature: torch.Tensor, released: object) -> dict[str, float]:
+    found = measure_linkability(bench, feature, release=released, random=seeded())  # type: ignore
+    return {name: float(own.within(1).double().mean()) for name, own in found.items()}
+
+
+@pytest.fixture
+def labelled(bench: Bench) -> Bench:
+    """Everybody's labels are the binary digits of their number, but for one of the twelve."""
+    truth = bench.truth["pixels"]
+    faces = truth.faces
+    digits = torch.stack([(faces.identity >> bit) & 1 for bit in range(3)], 1).float()
+    truth = dataclasses.replace(truth, faces=dataclasses.replace(faces, attributes=digits))
+    fields = {each.name: getattr(bench, each.name) for each in dataclasses.fields(Bench)}
+    return Bench(**fields | {"truth": {"pixels": truth}})
+
+
+def test_clean_features_link_and_one_feature_leaves_the_labels(labelled: Bench) -> None:
+    clean = labelled.encode(labelled.faces.image[labelled.test])
+    open_ = linked(labelled, clean, lambda feature: feature)
+    assert open_["released features"] > 0.9
+    assert open_["nearest released feature"] > 0.9
+    assert open_["released features, known by clean ones"] > 0.9
+    # three digits tell eight groups apart, and twelve people are in them
+    assert 4 / PEOPLE <= open_["labels"] <= 9 / PEOPLE
+    closed = linked(labelled, torch.zeros_like(clean), torch.zeros_like)
+    assert closed["released features"] == pytest.approx(1 / PEOPLE)
+    assert closed["released features and labels"] >= closed["labels"] - 1e-9
+    assert closed["labels"] == open_["labels"]
+
+
+def test_what_is_tested_is_not_known(bench: Bench) -> None:
+    known = known_photographs(bench)
+    assert not set(known.tolist()) & set(bench.test.tolist())
+    assert {bench.faces.role[place] for place in known.tolist()} == {Role.EVAL_TRAIN}
+    assert len(known) == PEOPLE  # one of each, at the smallest budget
