@@ -21,7 +21,7 @@ TEMPLATE = np.array(
     [[47.549, 46.599], [100.476, 46.599], [74.013, 76.562], [50.415, 103.023], [97.610, 103.023]]
 )
 NETWORK = "dlib_face_recognition_resnet_model_v1.dat"
-INSTALL = "pip install dlib-bin face-recognition-models"
+INSTALL = "install fl-crafter[dlib]"
 
 
 class DlibEvaluator(Evaluator):

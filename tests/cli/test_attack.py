@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import Result
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
+from typer.testing import Result
 
 from fl_crafter.training.loop import write_safetensors
 from fl_crafter.transcript import Transcript, read_features

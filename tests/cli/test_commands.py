@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import Result
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
+from typer.testing import Result
 
 from fl_crafter.assets import load_encoder, load_generator
 from fl_crafter.cli.main import app

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Role

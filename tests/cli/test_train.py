@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
 from PIL import Image
+from typer.testing import Result
 
 from fl_crafter.assets import load_amortiser, load_decoder, load_encoder, load_generator
 from fl_crafter.assets.trained import load_trained

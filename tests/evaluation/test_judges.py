@@ -68,7 +68,7 @@ def test_perception_grows_with_the_damage():
 
 @pytest.mark.skipif(find_spec("dlib") is not None, reason="dlib is installed")
 def test_without_dlib_one_sentence_says_what_to_install():
-    with pytest.raises(InputError, match="pip install dlib-bin face-recognition-models"):
+    with pytest.raises(InputError, match=r"install fl-crafter\[dlib\]"):
         DlibEvaluator()
 
 
