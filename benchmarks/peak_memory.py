@@ -17,6 +17,8 @@ from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.linear_solvers import ConjugateGradient
 from fl_crafter.inversion.problem import latent_inversion
 
+AT_ONCE = 128  # faces that the authors craft together; more are crafted in micro-batches
+
 
 def peak_of(side: str, images: int) -> float:
     """Peak memory in MB of `side` (see `main`) crafting `images` faces.
@@ -54,7 +56,11 @@ def craft(side: str, images: int, *, device: str) -> None:
             warm=LevenbergMarquardt(steps=1, inner_iterations=1),
             first_solver=ConjugateGradient(1),
         )
-        settings = CrafterSettings(steps=1, distance=CriticSettings(warm_up=1, steps=1))
+        settings = CrafterSettings(
+            steps=1,
+            distance=CriticSettings(warm_up=1, steps=1),
+            micro_batch=images if images <= AT_ONCE else CrafterSettings().micro_batch,
+        )
         Crafter([eavesdropper], settings=settings).protect(feature[:images], random=random)
     elif side == "default":
         defence = build_defence(
