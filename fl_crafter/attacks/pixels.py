@@ -38,7 +38,7 @@ class WhiteBoxPixels(Attack):
 
     steps: int = 100
     rate: float = 0.03
-    variation_weight: float = 0.03
+    variation_weight: float = 0.1
     noise: float = 0.01
     restarts: int = 0
     micro_batch: int = 32
