@@ -41,7 +41,7 @@ from simulations.flower_run import (
 from simulations.progress import Show
 
 TURNED_AWAY = 240.0  # seconds; a busy machine takes minutes to import everything
-REFUSAL = "Failed to initialize the connection to the SuperLink"
+REFUSAL = "No SuperNode found with the given public key"
 CONNECTION = """\
 [superlink]
 default = "local"
@@ -207,14 +207,16 @@ def node_command(environment: dict[str, str], home: Path, port: int, key: Path) 
 
 
 def _try_stranger(home: Path, environment: dict[str, str], port: int) -> None:
-    key, log = home / "stranger.key", home / "stranger.log"
+    key = home / "stranger.key"
     write_node_key(key)
-    process = start_process(node_command(environment, home, port, key), environment, log)
+    command = node_command(environment, home, port, key)
+    process = start_process(command, environment, home / "stranger.log")
     until = time.monotonic() + TURNED_AWAY
     while process.poll() is None and time.monotonic() < until:
         time.sleep(0.2)
     ended = process.poll() is not None
     end_process(process)
     # a program that failed for another reason was not turned away
-    if not ended or REFUSAL not in log.read_text(encoding="utf-8", errors="replace"):
+    said = home.joinpath("superlink.log").read_text(encoding="utf-8", errors="replace")
+    if not ended or REFUSAL not in said:
         raise FlowerFailed("a SuperNode with an unknown key was not turned away")
