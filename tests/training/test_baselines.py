@@ -16,7 +16,7 @@ from fl_crafter.models.resnet import resnet18_split, resnet_tail
 from fl_crafter.models.split import Encoder, SplitModel, freeze
 from fl_crafter.training import advlearn, tiprdc
 from fl_crafter.training.advlearn import AdvLearnTraining, train_advlearn
-from fl_crafter.training.disco import DiscoTraining, pruning_mask, set_gradients, train_disco
+from fl_crafter.training.disco import DiscoTraining, set_gradients, train_disco
 from fl_crafter.training.loop import Step
 from fl_crafter.training.task import attribute_loss
 from fl_crafter.training.tiprdc import Game, TiprdcTraining, train_tiprdc
@@ -230,37 +230,6 @@ def test_every_part_of_disco_gets_its_own_gradient(weight: float) -> None:
     task, seen = losses(feature.detach() * mask)
     compare(own, (1 - weight) * task - weight * seen, choosing)
     assert any(bool(each.grad.any()) for each in own.parameters() if each.grad is not None)
-
-
-def test_the_pruner_hides_from_its_decoder() -> None:
-    made, own, inverse = model(), pruner(), decoder()
-    settings = DiscoTraining(0.0, ratio=0.5, steps=40, batch_size=8, learning_rate=3e-3)
-    train_disco(made, own, inverse, photographs(), labels(), settings=settings)
-    image = photographs().float() / 255
-    own.requires_grad_(True)
-
-    def error() -> float:
-        with torch.no_grad():
-            feature = made.encoder(image)
-            mask = pruning_mask(feature, own, ratio=0.5, random=seeded())
-            return float((inverse(feature * mask) - image).square().mean())
-
-    before = error()
-    only_pruner = torch.optim.SGD(own.parameters(), lr=0.1)
-    for _ in range(10):
-        only_pruner.zero_grad()
-        set_gradients(
-            SplitModel(made.encoder.requires_grad_(True), made.cloud),  # type: ignore[arg-type]
-            own,
-            inverse,
-            image,
-            labels(),
-            privacy_weight=1.0,
-            ratio=0.5,
-            random=seeded(),
-        )
-        only_pruner.step()
-    assert error() > before
 
 
 def test_random_pruning_has_no_pruner_and_no_privacy_gradient() -> None:
