@@ -51,6 +51,7 @@ def main() -> None:
     torch.set_num_threads(1)
     content: dict[str, Any] = {
         "machine": f"{os.cpu_count()} x {platform.machine()}",
+        "load_average": os.getloadavg(),
         "torch": torch.__version__,
         "clients": CLIENTS,
         "aim": "overhead at most 0.10 with crafting on",

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fl_crafter.errors import InputError
+from simulations.ray_cluster import ray_cluster
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 FORMAT = "fl-crafter crafted shard"
@@ -152,8 +153,7 @@ def craft_with_ray(
     missing = [shard for shard in shards if not is_done(shard, settings)]
     if not missing:
         return 0
-    ray.init(include_dashboard=False, log_to_driver=False)
-    try:
+    with ray_cluster(worker_output=False):
         resources = ray.cluster_resources()
         room = resources.get("GPU", 0) / gpus_per_worker if gpus_per_worker else resources["CPU"]
         if room < 1:
@@ -167,8 +167,6 @@ def craft_with_ray(
         ):
             typer.echo(f"{done}/{len(missing)} shards, {rows} features")
         return len(missing)
-    finally:
-        ray.shutdown()
 
 
 @app.command()

@@ -5,6 +5,7 @@ from pathlib import Path
 from fl_crafter.study.bench import open_bench
 from fl_crafter.study.grid import PLAN, Task, missing, run_cells
 from fl_crafter.study.plan import Plan
+from simulations.ray_cluster import ray_cluster
 
 
 def measure_over_ray(out: Path, workers: int) -> int:
@@ -26,12 +27,9 @@ def measure_over_ray(out: Path, workers: int) -> int:
     left = missing(plan, out)
     if not left:
         return 0
-    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=True)
-    try:
+    with ray_cluster(workers=workers, worker_output=True):
         run = ray.remote(num_cpus=1)(_measure)
         ray.get([run.remote(plan, share, out) for share in shares(left, workers)])
-    finally:
-        ray.shutdown()
     return len(left)
 
 
