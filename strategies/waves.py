@@ -3,15 +3,15 @@
 import time
 from collections.abc import Iterable, Iterator
 
-from flwr.app import Message, RecordDict
-from flwr.proto.node_pb2 import NodeInfo
+from flwr.app import Message
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
+
+from fl_crafter.flower.forwarding import ForwardingGrid
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0  # seconds
 
 
-class WaveGrid(Grid):
+class WaveGrid(ForwardingGrid):
     """Wraps the server's grid; `send_and_receive` gives the replies while it waits for more.
 
     Flower's own grids send all requests at once and return when every reply is in memory.
@@ -24,7 +24,7 @@ class WaveGrid(Grid):
     def __init__(self, grid: Grid, *, wave: int) -> None:
         if wave < 1:
             raise ValueError(f"a wave must be at least 1, not {wave}")
-        self._grid = grid
+        super().__init__(grid)
         self.wave = wave
 
     def send_and_receive(
@@ -43,9 +43,9 @@ class WaveGrid(Grid):
         while waiting or under_way:
             free = min(self.wave - len(under_way), len(waiting))
             if free:
-                sent = self._grid.push_messages([waiting.pop() for _ in range(free)])
+                sent = self.push_messages([waiting.pop() for _ in range(free)])
                 under_way.update(filter(None, sent))
-            arrived = list(self._grid.pull_messages(under_way))
+            arrived = list(self.pull_messages(under_way))
             under_way -= {reply.metadata.reply_to_message_id for reply in arrived}
             if arrived:
                 pause = FIRST_PAUSE
@@ -56,39 +56,3 @@ class WaveGrid(Grid):
                 pause = min(2 * pause, LONGEST_PAUSE)
             while arrived:
                 yield arrived.pop(0)
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Send messages without waiting."""
-        return self._grid.push_messages(messages)
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Fetch replies by message id."""
-        return self._grid.pull_messages(message_ids)
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Create a message for a node."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """The nodes that are connected."""
-        return self._grid.get_node_ids()
-
-    def get_nodes(self) -> Iterable[NodeInfo]:
-        """What is known of the nodes that are connected."""
-        return self._grid.get_nodes()
-
-    def set_run(self, run: Run) -> None:
-        """Set the run that the grid works in."""
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        """The run that the grid works in."""
-        return self._grid.run

@@ -1,5 +1,7 @@
 """Build a defence for a target, and whom a device looks at its releases with."""
 
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -55,7 +57,10 @@ def build_targeted(
         weights=weights,
     )
     assert isinstance(made, Crafter | CrafterLatent)
-    rungs = [made.with_utility_weight(weight) for weight in TARGET_WEIGHTS]
+    rungs = []
+    for weight in TARGET_WEIGHTS:
+        rungs.append(copy(made))  # which shares the networks
+        rungs[-1].settings = replace(made.settings, utility_weight=weight)
     if isinstance(promise, Promise):
         return Targeted(rungs[::-1], promise=promise)
     task = name == "crafter"

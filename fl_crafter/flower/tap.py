@@ -3,16 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from flwr.app import Message, RecordDict
-from flwr.proto.node_pb2 import NodeInfo
+from flwr.app import Message
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
+from fl_crafter.flower.forwarding import ForwardingGrid
 from fl_crafter.flower.payload import Payload, PayloadError, PayloadTerms, read_payload
 from fl_crafter.transcript import Transcript, concatenate
 
 
-class TapGrid(Grid):
+class TapGrid(ForwardingGrid):
     """Wraps the server's grid; everything that the server receives is recorded on the way.
 
     The server never asks for the record: the tap stands for whoever can read the traffic, be it a
@@ -25,7 +24,7 @@ class TapGrid(Grid):
     """
 
     def __init__(self, grid: Grid, *, terms: PayloadTerms, earlier: Iterable[Payload] = ()) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._terms = terms
         self._parts = {_key(payload): payload for payload in earlier}
         self.unread: Counter[str] = Counter()
@@ -57,43 +56,11 @@ class TapGrid(Grid):
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
         """Send messages, wait for the replies, and note them down."""
-        return self._record(self._grid.send_and_receive(messages=messages, timeout=timeout))
+        return self._record(super().send_and_receive(messages, timeout=timeout))
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Fetch replies by message id, and note them down."""
-        return self._record(self._grid.pull_messages(message_ids))
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Send messages without waiting."""
-        return self._grid.push_messages(messages)
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Create a message for a node."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """The nodes that are connected."""
-        return self._grid.get_node_ids()
-
-    def get_nodes(self) -> Iterable[NodeInfo]:
-        """What is known of the nodes that are connected."""
-        return self._grid.get_nodes()
-
-    def set_run(self, run: Run) -> None:
-        """Set the run that the grid works in."""
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        """The run that the grid works in."""
-        return self._grid.run
+        return self._record(super().pull_messages(message_ids))
 
 
 def _key(payload: Payload) -> tuple[int, int, int]:

@@ -1,7 +1,6 @@
 """The outer loop: from a public face towards the cloud's task, past any simulated eavesdropper."""
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -139,12 +138,6 @@ class Crafter(Defence):
         self.settings = settings or CrafterSettings()
         self.name = name
         self.observe = observe
-
-    def with_utility_weight(self, weight: float) -> "Crafter":
-        """The same defence with another utility weight."""
-        other = copy(self)
-        other.settings = replace(self.settings, utility_weight=weight)
-        return other
 
     def protect(
         self, feature: Float[Tensor, "batch channels rows columns"], *, random: torch.Generator

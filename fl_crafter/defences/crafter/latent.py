@@ -1,8 +1,5 @@
 """Crafter-z: craft the latent, and release the feature of the face that it draws."""
 
-from copy import copy
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
@@ -45,12 +42,6 @@ class CrafterLatent(Defence):
         self.problem = latent_inversion(generator, encoder)
         self.settings = settings or CrafterSettings()
         self.inverter = inverter or LevenbergMarquardt(steps=8, inner_iterations=4)
-
-    def with_utility_weight(self, weight: float) -> "CrafterLatent":
-        """The same defence with another utility weight."""
-        other = copy(self)
-        other.settings = replace(self.settings, utility_weight=weight)
-        return other
 
     def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
         """See `Defence`."""
