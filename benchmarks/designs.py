@@ -119,8 +119,8 @@ def measure(faces: DrawnFaces, defence: Defence) -> dict[str, Any]:
         "wall_s_per_image": seconds / len(released),
         "utility": float(correlation.mean()),
         "utility_loss": float((released - faces.feature).square().mean()),
-        "gap_white_box": faces.gap(released, WhiteBoxLatent()),
-        "gap_decoder": faces.gap(released, Decoded()),
+        "gap_white_box": faces.gaps(released, WhiteBoxLatent())[0],
+        "gap_decoder": faces.gaps(released, Decoded())[0],
         "figures": result.figures,
     }
 

@@ -1,6 +1,8 @@
 """A batch of faces drawn from the shipped generator, and the judge of what is made of them."""
 
 import platform
+import statistics
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,8 @@ from fl_crafter.assets import load_amortiser, load_encoder, load_generator
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.defences.crafter.distance import estimate_epsilon_pii
+
+CRITICS = 4
 
 
 def device_name() -> str:
@@ -47,16 +51,24 @@ class DrawnFaces:
             draws = [self.generator.sample(50, random=self.random) for _ in range(count // 50)]
             return torch.cat([self.encoder(draw) for draw in draws])
 
-    def judge(self, released: Tensor) -> dict[str, float]:
-        """Privacy gap by a fresh white-box inversion and fresh critics, and utility loss."""
+    def judge(self, released: Tensor) -> dict[str, Any]:
+        """Privacy gap by a fresh white-box inversion and fresh critics, and utility loss.
+
+        The gap is the mean over critics, which are the same for everything that is judged.
+        """
+        gaps = self.gaps(released, WhiteBoxLatent(), critics=CRITICS)
         return {
-            "privacy_gap": self.gap(released, WhiteBoxLatent()),
+            "privacy_gap": statistics.mean(gaps),
+            "privacy_gap_by_critic": gaps,
             "utility_loss": float((released - self.feature).square().mean()),
         }
 
-    def gap(self, released: Tensor, attack: Attack) -> float:
-        """Privacy gap of what an attack makes of the released features, by fresh critics."""
+    def gaps(self, released: Tensor, attack: Attack, *, critics: int = 1) -> list[float]:
+        """Privacy gap of what an attack makes of the released features, by each fresh critic."""
         fixed = torch.Generator().manual_seed(self.seed)
         seen = attack.reconstruct(released, self.knowledge, random=fixed).image.cpu()
-        each = estimate_epsilon_pii(seen, self.image.cpu(), self.prior, random=fixed)
-        return float(each.mean())
+        image, found = self.image.cpu(), []
+        for critic in range(critics):
+            own = torch.Generator().manual_seed(critic)
+            found.append(float(estimate_epsilon_pii(seen, image, self.prior, random=own).mean()))
+        return found

@@ -30,7 +30,9 @@ class Lifted(Defence):
 
     def __init__(self, faces: DrawnFaces, settings: CrafterSettings) -> None:
         self.generator, self.amortiser = faces.generator, faces.amortiser
-        self.problem = latent_inversion(faces.generator, faces.encoder, latent_weight=LATENT_WEIGHT)
+        problem = latent_inversion(faces.generator, faces.encoder, latent_weight=LATENT_WEIGHT)
+        like = torch.empty(0, faces.generator.latent_size, device=faces.device)
+        self.problem = problem.preconditioned(like, random=torch.Generator().manual_seed(0))
         self.settings = settings
 
     def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
@@ -38,7 +40,7 @@ class Lifted(Defence):
         settings, generator = self.settings, self.generator
         with torch.no_grad():
             start = self.amortiser(feature)
-        inverter = LevenbergMarquardt(steps=4, inner_iterations=4)
+        inverter = LevenbergMarquardt(steps=3, inner_iterations=3, damping=0.02)
         latent = inverter.invert(self.problem, feature, start=start).latent
         with torch.no_grad():
             reference = generator(latent)
@@ -71,5 +73,5 @@ def _project(
 ) -> tuple[Tensor, Tensor]:
     """The part of the residual in the range of the Jacobian, and its latents."""
     right = at.vjp(residual / at.size)
-    solution = solver.solve(at.gauss_newton, right, start=start).value
+    solution = solver.solve(at.gauss_newton, right, start=start, precondition=at.precondition).value
     return at.jvp(solution), solution

@@ -61,12 +61,14 @@ class PublishedStep:
     Attributes:
         feature: crafted.
         seconds: since the start, by part.
+        processor_seconds: since the start, of the process: other work on the machine adds none.
         stationarity_residual: norm of a sample's inner gradient, mean over the batch.
         solve_residual: last term of the Neumann series against the first, of the whole batch.
     """
 
     feature: Tensor
     seconds: dict[str, float]
+    processor_seconds: float
     stationarity_residual: float
     solve_residual: float
 
@@ -91,7 +93,7 @@ class PublishedLoop:
         self.amortiser, self.settings, self.feature = amortiser, settings, feature
         self.crafted = feature.clone().requires_grad_(True)
         self.seconds = {"inversion": 0.0, "critic": 0.0, "neumann": 0.0}
-        self.stationarity_residual = self.solve_residual = 0.0
+        self.processor_seconds = self.stationarity_residual = self.solve_residual = 0.0
         self.random = random
 
     def run(self, observe: Callable[[PublishedStep], None]) -> None:
@@ -110,17 +112,19 @@ class PublishedLoop:
                 PublishedStep(
                     self.crafted.detach().clone(),
                     dict(self.seconds),
+                    self.processor_seconds,
                     self.stationarity_residual,
                     self.solve_residual,
                 )
             )
 
     def _timed(self, part: str, work: Callable[[], Result]) -> Result:
-        began = time.perf_counter()
+        began, processor = time.perf_counter(), time.process_time()
         result = work()
         if self.feature.is_cuda:
             torch.cuda.synchronize()
         self.seconds[part] += time.perf_counter() - began
+        self.processor_seconds += time.process_time() - processor
         return result
 
     def _critic(self) -> PairedCritic:

@@ -18,6 +18,7 @@ from fl_crafter.defences.crafter.latent import CrafterLatent
 from fl_crafter.defences.crafter.pixels import DecodedStart, PixelSpace
 from fl_crafter.defences.crafter.simulated import (
     LATENT_WEIGHT,
+    PIXEL_SOLVER,
     PIXEL_WEIGHT,
     BlackBoxDecoder,
     SimulatedEavesdropper,
@@ -30,6 +31,8 @@ from fl_crafter.defences.substitution import Substitution, TransportSubstitution
 from fl_crafter.defences.trained import Disco, Retrained
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.errors import InputError
+from fl_crafter.inversion.inverters import LevenbergMarquardt
+from fl_crafter.inversion.linear_solvers import ConjugateGradient
 from fl_crafter.inversion.problem import latent_inversion
 
 NAMES: tuple[str, ...] = (
@@ -210,9 +213,12 @@ def _latent(
     encoder: nn.Module, device: torch.device, weight: float, weights: Path | None
 ) -> WhiteBoxLatent:
     generator = load_generator(weights).to(device)
+    problem = latent_inversion(generator, encoder, latent_weight=LATENT_WEIGHT)
+    like = torch.empty(0, generator.latent_size, device=device)
     return WhiteBoxLatent(
         generator=generator,
-        problem=latent_inversion(generator, encoder, latent_weight=LATENT_WEIGHT),
+        # the same probes for everybody: a release must not depend on them
+        problem=problem.preconditioned(like, random=torch.Generator().manual_seed(0)),
         amortiser=load_amortiser(weights).to(device),
         weight=weight,
     )
@@ -229,6 +235,9 @@ def _pixels(
         generator=space,
         problem=latent_inversion(space, encoder, latent_weight=PIXEL_WEIGHT),
         amortiser=DecodedStart(decoder, space),
+        first=LevenbergMarquardt(steps=4, inner_iterations=4),
+        first_solver=PIXEL_SOLVER,
+        warm_solver=ConjugateGradient(4),
         weight=weight,
         name="pixels",
     )

@@ -51,7 +51,12 @@ def hypergradient(
         solver: solves the Gauss-Newton system.
         start: the solution of a system not far from this one.
     """
-    solution = solver.solve(linearisation.gauss_newton, outer_gradient, start=start)
+    solution = solver.solve(
+        linearisation.gauss_newton,
+        outer_gradient,
+        start=start,
+        precondition=linearisation.precondition,
+    )
     gradient = linearisation.jvp(solution.value) / linearisation.size
     stationarity = linearisation.gradient(feature).norm(dim=1)
     return Hypergradient(gradient, stationarity.detach(), solution.residual, solution.value)

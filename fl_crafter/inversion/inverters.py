@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -52,8 +53,7 @@ class LevenbergMarquardt(Inverter):
     Attributes:
         steps: most steps.
         inner_iterations: conjugate-gradient iterations per step.
-        damping: first damping, relative to the mean diagonal of the Gauss-Newton matrix that the
-            first gradient direction sees.
+        damping: first damping, relative to the curvature along the first gradient.
     """
 
     steps: int = 12
@@ -73,14 +73,15 @@ class LevenbergMarquardt(Inverter):
         at = problem.linearise(latent)
         objective = problem.objective_of(at.output, latent, feature)
         gradient = at.gradient(feature)
-        damping = self.damping * _curvature(at.gauss_newton(gradient), gradient)
+        damping = self.damping * at.curvature(gradient)
         curve = [float(objective.mean())]
         for _ in range(self.steps):
 
             def damped(vector: Tensor, at=at, damping=damping) -> Tensor:
                 return at.gauss_newton(vector) + damping[:, None] * vector
 
-            move = solver.solve(damped, -gradient).value
+            divide = partial(at.precondition, damping=damping)
+            move = solver.solve(damped, -gradient, precondition=divide).value
             trial = latent + move
             trial_at = problem.linearise(trial)
             trial_objective = problem.objective_of(trial_at.output, trial, feature)
@@ -95,13 +96,6 @@ class LevenbergMarquardt(Inverter):
             at = trial_at if bool(better.all()) else problem.linearise(latent)
             gradient = at.gradient(feature)
         return Inversion(latent, objective.detach(), gradient.norm(dim=1), curve, at)
-
-
-def _curvature(product: Tensor, vector: Tensor) -> Tensor:
-    """Rayleigh quotient of each sample, kept above the smallest normal number."""
-    tiny = torch.finfo(vector.dtype).tiny
-    quotient = (product * vector).sum(1) / vector.square().sum(1).clamp_min(tiny)
-    return quotient.clamp_min(tiny)
 
 
 class FirstOrder(Inverter):

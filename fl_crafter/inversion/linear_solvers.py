@@ -34,6 +34,7 @@ class LinearSolver(ABC):
         right: Float[Tensor, "batch size"],
         *,
         start: Float[Tensor, "batch size"] | None = None,
+        precondition: Operator | None = None,
     ) -> LinearSolution:
         """Solve for each sample; the samples never see each other.
 
@@ -42,6 +43,8 @@ class LinearSolver(ABC):
             right: `b`.
             start: a guess of `x`, such as the solution of a system not far from this one; 0 by
                 default.
+            precondition: products with a symmetric positive definite approximation of the inverse
+                of `A`, for solvers that gain from one.
         """
 
 
@@ -63,29 +66,37 @@ class ConjugateGradient(LinearSolver):
     tolerance: float = 1e-6
 
     def solve(
-        self, operator: Operator, right: Tensor, *, start: Tensor | None = None
+        self,
+        operator: Operator,
+        right: Tensor,
+        *,
+        start: Tensor | None = None,
+        precondition: Operator | None = None,
     ) -> LinearSolution:
-        """See `LinearSolver`; memory is four vectors. A start costs one product."""
+        """See `LinearSolver`; memory is five vectors. A start costs one product."""
+        divide = precondition or (lambda vector: vector)
         value = torch.zeros_like(right) if start is None else start
         residual = right.clone() if start is None else right - operator(start)
-        direction = residual.clone()
-        energy = residual.square().sum(1)
+        direction = divide(residual)
+        energy = (residual * direction).sum(1)
         target = right.square().sum(1) * self.tolerance**2
+        going = residual.square().sum(1) > target
         for _ in range(self.iterations):
-            active = energy > target
-            if not bool(active.any()):
+            if not bool(going.any()):
                 break
             product = operator(direction)
             curvature = (direction * product).sum(1)
             # a sample that is done, or that meets a direction without curvature, takes no step
-            safe = active & (curvature > 0)
-            length = torch.where(safe, energy / torch.where(safe, curvature, 1.0), 0.0)
+            going = going & (curvature > 0)
+            length = torch.where(going, energy / torch.where(going, curvature, 1.0), 0.0)
             value = value + length[:, None] * direction
             residual = residual - length[:, None] * product
-            renewed = residual.square().sum(1)
-            ratio = torch.where(safe, renewed / torch.where(energy > 0, energy, 1.0), 0.0)
-            direction = residual + ratio[:, None] * direction
-            energy = torch.where(safe, renewed, torch.zeros_like(energy))
+            going = going & (residual.square().sum(1) > target)
+            divided = divide(residual)
+            renewed = (residual * divided).sum(1)
+            ratio = torch.where(going, renewed / torch.where(going, energy, 1.0), 0.0)
+            direction = divided + ratio[:, None] * direction
+            energy = renewed
         return LinearSolution(value, _relative(residual, right))
 
 
@@ -105,7 +116,12 @@ class Neumann(LinearSolver):
     step: float = 1e-3
 
     def solve(
-        self, operator: Operator, right: Tensor, *, start: Tensor | None = None
+        self,
+        operator: Operator,
+        right: Tensor,
+        *,
+        start: Tensor | None = None,
+        precondition: Operator | None = None,
     ) -> LinearSolution:
         """See `LinearSolver`; memory is three vectors."""
         value = torch.zeros_like(right) if start is None else start
@@ -122,7 +138,12 @@ class Dense(LinearSolver):
     """Builds each sample's matrix column by column and factorises it: exact, for small systems."""
 
     def solve(
-        self, operator: Operator, right: Tensor, *, start: Tensor | None = None
+        self,
+        operator: Operator,
+        right: Tensor,
+        *,
+        start: Tensor | None = None,
+        precondition: Operator | None = None,
     ) -> LinearSolution:
         """See `LinearSolver`; costs `size` products, and a start saves none."""
         batch, size = right.shape

@@ -1,13 +1,17 @@
 """The eavesdropper's inner problem: the latent whose image has the observed feature."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fl_crafter.inversion.curvature import MeanCurvature
 from fl_crafter.inversion.fold import fold_batch_norm
+
+PROBES = 512
+PROBED_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,13 @@ class InversionProblem:
     Attributes:
         forward: latents `[batch, latent_size]` -> features, with frozen weights.
         latent_weight: weight of the prior, >= 0.
+        curvature: of an average face, which preconditions the linear systems; None leaves them as
+            they are.
     """
 
     forward: Callable[[Tensor], Tensor]
     latent_weight: float = 1e-3
+    curvature: MeanCurvature | None = None
 
     def objective(
         self,
@@ -43,6 +50,27 @@ class InversionProblem:
     def linearise(self, latent: Float[Tensor, "batch latent_size"]) -> "Linearisation":
         """The forward map and its Jacobian at a latent."""
         return Linearisation(self, latent)
+
+    def preconditioned(
+        self, like: Float[Tensor, "batch latent_size"], *, random: torch.Generator
+    ) -> "InversionProblem":
+        """The same problem, with its mean curvature estimated.
+
+        For `z` and a feature-shaped `u` from standard normal distributions, `J(z)^T u` has the
+        covariance `E[J^T J]`: a probe costs a forward and a reverse pass.
+
+        Args:
+            like: latents of the size, dtype and device that the problem takes.
+            random: source of all probes.
+        """
+        size = like.shape[1]
+        total = torch.zeros(size, size, dtype=torch.float64)
+        for _ in range(PROBES // PROBED_AT_ONCE):
+            at = self.linearise(torch.randn(PROBED_AT_ONCE, size, generator=random).to(like))
+            row = at.vjp(torch.randn(at.output.shape, generator=random).to(at.output))
+            row = row.double().cpu() / (PROBES * at.size) ** 0.5
+            total += row.T @ row
+        return replace(self, curvature=MeanCurvature.of(total).to(like))
 
 
 class Linearisation:
@@ -95,6 +123,26 @@ class Linearisation:
         """`(J^T J / size + latent_weight / latent_size * I) v` for each sample."""
         prior = self.problem.latent_weight / self.latent.shape[1] * vector
         return self.vjp(self.jvp(vector) / self.size) + prior
+
+    def curvature(self, vector: Float[Tensor, "batch latent_size"]) -> Float[Tensor, "batch"]:
+        """Of the objective along a vector, above 0; of an average face where that is known."""
+        known, tiny = self.problem.curvature, torch.finfo(vector.dtype).tiny
+        if known is not None:
+            return known.quotient(vector).clamp_min(tiny)
+        product = self.gauss_newton(vector)
+        return ((product * vector).sum(1) / vector.square().sum(1).clamp_min(tiny)).clamp_min(tiny)
+
+    def precondition(
+        self,
+        vector: Float[Tensor, "batch latent_size"],
+        damping: Float[Tensor, "batch"] | float = 0.0,
+    ) -> Float[Tensor, "batch latent_size"]:
+        """An approximation of `(gauss_newton + damping I)^-1 v`; `v` itself where none is known."""
+        if self.problem.curvature is None:
+            return vector
+        prior = self.problem.latent_weight / self.latent.shape[1]
+        shift = vector.new_zeros(len(vector)) + damping + prior
+        return self.problem.curvature.inverse(vector, shift)
 
 
 def latent_inversion(

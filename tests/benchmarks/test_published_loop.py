@@ -95,6 +95,6 @@ def test_lifting_leaves_what_the_latent_cannot_say(world: World) -> None:
 
 def test_a_seed_that_never_reached_the_quality_is_not_counted_as_fast() -> None:
     ratios = [10.0, None, 30.0]
-    summary = summarise([{"ratio_wall": ratio} for ratio in ratios])
+    summary = summarise([{"ratio_wall": ratio} for ratio in ratios], "wall")
     assert summary == {"median": 20.0, "range": [10.0, 30.0], "seeds_that_reached": 2}
-    assert summarise([{"ratio_wall": None}])["median"] is None
+    assert summarise([{"ratio_wall": None}], "wall")["median"] is None

@@ -7,6 +7,7 @@ from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
 from fl_crafter.defences.crafter.distance import CriticSettings
 from fl_crafter.defences.crafter.pixels import DecodedStart, PixelSpace
 from fl_crafter.defences.crafter.simulated import WhiteBoxLatent
+from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.problem import latent_inversion
 from tests.defences.contract import DefenceContract
 from tests.world import SIZE, World, pictures, seeded
@@ -15,7 +16,13 @@ from tests.world import SIZE, World, pictures, seeded
 def over_pixels(world: World, *, weight: float = 0.1) -> WhiteBoxLatent:
     space = PixelSpace(world.decoder(world.public_feature))
     problem = latent_inversion(space, world.encoder, latent_weight=weight)
-    return WhiteBoxLatent(space, problem, DecodedStart(world.decoder, space), name="pixels")
+    return WhiteBoxLatent(
+        space,
+        problem,
+        DecodedStart(world.decoder, space),
+        first=LevenbergMarquardt(steps=4, inner_iterations=4),
+        name="pixels",
+    )
 
 
 class TestPixelsSimulated(DefenceContract):

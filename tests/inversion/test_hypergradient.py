@@ -31,10 +31,14 @@ def linear_problem(weight: float) -> tuple[InversionProblem, Tensor]:
     return InversionProblem(lambda latent: latent @ matrix.T, weight), matrix
 
 
-def smooth_problem(weight: float) -> InversionProblem:
+def smooth_network() -> nn.Module:
     torch.manual_seed(2)
     network = nn.Sequential(nn.Linear(LATENT, 16), nn.Tanh(), nn.Linear(16, FEATURE))
-    return InversionProblem(network.requires_grad_(False), weight)
+    return network.requires_grad_(False)
+
+
+def smooth_problem(weight: float) -> InversionProblem:
+    return InversionProblem(smooth_network(), weight)
 
 
 def converged(problem: InversionProblem, feature: Tensor) -> Tensor:
@@ -216,3 +220,48 @@ def test_conjugate_gradients_leave_zero_and_finished_samples_alone() -> None:
     solution = ConjugateGradient(10).solve(lambda vector: vector @ matrix, right)
     torch.testing.assert_close(solution.value, torch.stack([torch.zeros(3), torch.ones(3)]))
     assert solution.residual.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+
+
+def test_the_mean_curvature_saves_iterations_and_changes_no_solution() -> None:
+    # one direction of the latent moves features ten times as far as another, for every face
+    random = torch.Generator().manual_seed(9)
+    scale = torch.logspace(0, -1, LATENT)
+    network = smooth_network()
+    problem = InversionProblem(lambda latent: network(scale * latent), 1e-5)
+    latent = 0.3 * torch.randn(BATCH, LATENT, generator=random)
+    better = problem.preconditioned(latent, random=random)
+    gradient = outer_gradient(latent)
+    feature = problem.forward(latent)
+
+    def solved(problem: InversionProblem, iterations: int) -> Tensor:
+        at = problem.linearise(latent)
+        solver = ConjugateGradient(iterations, tolerance=1e-12)
+        return hypergradient(at, feature, gradient, solver=solver).gradient
+
+    exact = hypergradient(problem.linearise(latent), feature, gradient, solver=Dense()).gradient
+    torch.testing.assert_close(solved(better, 4 * LATENT), exact, rtol=1e-5, atol=1e-7)
+    plain, preconditioned = cosine(solved(problem, 2), exact), cosine(solved(better, 2), exact)
+    assert bool((1 - preconditioned < (1 - plain) / 5).all())
+
+
+def test_preconditioned_inversions_find_the_same_latents() -> None:
+    problem = smooth_problem(1e-2)
+    feature = problem.forward(torch.randn(BATCH, LATENT)) + 0.1 * torch.randn(BATCH, FEATURE)
+    start = torch.zeros(BATCH, LATENT)
+    better = problem.preconditioned(start, random=torch.Generator().manual_seed(1))
+    inverter = LevenbergMarquardt(steps=60, inner_iterations=LATENT)
+    plain, preconditioned = (
+        inverter.invert(each, feature, start=start) for each in (problem, better)
+    )
+    torch.testing.assert_close(preconditioned.latent, plain.latent, rtol=1e-4, atol=1e-6)
+    # what many probes say is what the average of many Jacobians is
+    assert better.curvature is not None
+    average = torch.zeros(LATENT, LATENT)
+    latents = torch.randn(4000, LATENT, generator=torch.Generator().manual_seed(2))
+    for basis in torch.eye(LATENT):
+        at = problem.linearise(latents)
+        product = at.vjp(at.jvp(basis.expand(4000, LATENT).contiguous()) / at.size)
+        average += product.mean(0)[:, None] * basis
+    vector = torch.randn(BATCH, LATENT)
+    expected = ((vector @ average) * vector).sum(1) / vector.square().sum(1)
+    torch.testing.assert_close(better.curvature.quotient(vector), expected, rtol=0.2, atol=0.0)

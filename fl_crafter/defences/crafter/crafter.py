@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fl_crafter.defences.base import Defence, Protected, Status, join, utility_loss
 from fl_crafter.defences.crafter.convergence import Convergence
+from fl_crafter.defences.crafter.descent import SampleAdam
 from fl_crafter.defences.crafter.distance import CriticSettings, Distance, DistanceSettings
 from fl_crafter.defences.crafter.simulated import SimulatedEavesdropper, Simulation
 from fl_crafter.defences.crafter.utility import FeatureUtility, Utility
@@ -22,7 +23,7 @@ class CrafterSettings:
         utility_weight: the paper's beta: larger keeps more for the cloud, with less privacy.
         steps: most crafting steps.
         tolerance: see `Convergence`: a sample that changes less is crafted no further.
-        rate: Adam's learning rate on the feature.
+        rate: length of a step, of its root mean square element (see `SampleAdam`).
         prior_images: faces of nobody in particular that each distance compares with.
         distance: to average faces, a critic by default.
         stationarity_limit: an inner gradient norm above which a result counts as not converged.
@@ -162,38 +163,35 @@ class Crafter(Defence):
         start = self.start.protect(feature, random=random).feature.detach() if self.start else None
         watchers = [self._watcher(owner, feature, random) for owner in self.eavesdroppers]
         target = self.utility.target(feature)
-        crafted = (feature if start is None else start).clone().requires_grad_(True)
-        optimizer = torch.optim.Adam([crafted], lr=self.settings.rate)
-        last = crafted.detach().clone()
+        crafted = feature if start is None else start
+        descent = SampleAdam(rate=self.settings.rate)
         convergence = Convergence(tolerance=self.settings.tolerance, together=bool(watchers))
         for step in range(self.settings.steps):
             objective, gradient = self._smooth_part(crafted, target, start)
             for watcher in watchers:
-                gradient = gradient + watcher.gradient(crafted.detach(), step=step)
+                gradient = gradient + watcher.gradient(crafted, step=step)
                 objective = objective + watcher.gap
             active = convergence.active(objective)
             if not bool(active.any()):
                 break
-            crafted.grad = gradient
-            optimizer.step()
-            if not bool(torch.isfinite(crafted).all()):
-                return Protected(last, Status.DIVERGED)
-            with torch.no_grad():
-                crafted.copy_(torch.where(active[:, None, None, None], crafted, last))
-            last = crafted.detach().clone()
+            moved = crafted + descent.move(gradient)
+            if not bool(torch.isfinite(moved).all()):
+                return Protected(crafted, Status.DIVERGED)
+            crafted = torch.where(active[:, None, None, None], moved, crafted)
             if self.observe:
-                self.observe(Step(step, last, _named_figures(watchers)))
-        return self._finish(last, feature, target, watchers)
+                self.observe(Step(step, crafted, _named_figures(watchers)))
+        return self._finish(crafted, feature, target, watchers)
 
     def _smooth_part(
         self, crafted: Tensor, target: Tensor, start: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The terms that need no eavesdropper, of each sample, and their gradient."""
+        leaf = crafted.clone().requires_grad_(True)
         with torch.enable_grad():
-            loss = self.settings.utility_weight * self.utility.loss(crafted, target)
+            loss = self.settings.utility_weight * self.utility.loss(leaf, target)
             if start is not None:
-                loss = loss + utility_loss(crafted, start)
-            (gradient,) = torch.autograd.grad(loss.sum(), crafted)
+                loss = loss + utility_loss(leaf, start)
+            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         return loss.detach(), gradient
 
     def _watcher(
