@@ -27,7 +27,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
 
-from fl_crafter.defences.base import Protected
+from fl_crafter.defences.base import Protected, Status
 from fl_crafter.errors import InputError
 from fl_crafter.flower.crafter_mod import CrafterMod
 from fl_crafter.flower.payload import (
@@ -119,6 +119,7 @@ def _crafter_mod(config: SimulationConfig) -> CrafterMod:
         observe=partial(_observe, config),
         observe_failure=partial(_observe_failure, config),
         device=config.device,
+        withhold=True,
     )
 
 
@@ -131,22 +132,30 @@ def _random(config: SimulationConfig, message: Message, context: Context) -> tor
 def _observe(
     config: SimulationConfig, message: Message, context: Context, protected: Protected
 ) -> None:
+    """Note, for the client itself, what left and what was withheld."""
     if not config.output:
         return
     (stated, purpose), client = _request(message, config), _client(context, config)
-    path = run_folder.message_file(
-        Path(config.output), run_folder.CRAFTING, client=client, round=stated, purpose=purpose
-    )
-    content = {
-        "client": client,
-        "round": stated,
-        "purpose": int(purpose),
+    index = client_data.share(config, client=client, round=stated, purpose=purpose)
+    seen = torch.zeros(len(index), dtype=torch.bool)
+    if protected.identified is not None:
+        seen = protected.identified.cpu()
+    sent = index[~seen]
+    identity = client_data.faces(config).identity[sent]
+    which = {"client": client, "round": stated, "purpose": int(purpose)}
+    account = {
         "defence": config.defence,
-        "rows": len(protected.feature),
+        "rows": len(sent),
         "status": str(protected.status),
+        "withheld": {str(Status.IDENTIFIED): index[seen].tolist()},
         "figures": protected.figures,
     }
-    run_folder.write_json(path, content)
+    truth = {"index": sent.tolist(), "identity": identity.tolist()}
+    for kind, content in ((run_folder.CRAFTING, account), (run_folder.TRUTH, truth)):
+        path = run_folder.message_file(
+            Path(config.output), kind, client=client, round=stated, purpose=purpose
+        )
+        run_folder.write_json(path, which | content)
 
 
 def _observe_failure(
@@ -234,11 +243,4 @@ def _share(message: Message, context: Context) -> Message:
         purpose=purpose,
     )
     content = write_payload(payload, dtype=config.wire_dtype)  # type: ignore[arg-type]
-    if config.output:
-        path = run_folder.message_file(
-            Path(config.output), run_folder.TRUTH, client=client, round=stated, purpose=purpose
-        )
-        truth = {"client": client, "round": stated, "purpose": int(purpose)}
-        rows = {"index": index.tolist(), "identity": faces.identity[index].tolist()}
-        run_folder.write_json(path, truth | rows)
     return Message(content, reply_to=message)

@@ -23,8 +23,10 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from simulations.config import SimulationConfig, Value
 from simulations.progress import Show, progress_in
@@ -208,22 +210,30 @@ def _await_health(
 
 
 def end_process(process: "subprocess.Popen[bytes]") -> None:
-    """End a program and what is left of its own process group; nobody else's Ray."""
+    """End a program and all that it started, of any session; nobody else's Ray."""
+    # Flower starts a simulation in a session of its own, where it would outlive the SuperLink
+    started = _descendants(process.pid)
     process.terminate()
     try:
         process.wait(ENDING)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    until = time.monotonic() + ENDING
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        while time.monotonic() < until:
-            os.killpg(process.pid, 0)
-            time.sleep(0.1)
+    for each in started:
+        with suppress(psutil.NoSuchProcess):
+            each.terminate()
+    for each in psutil.wait_procs(started, timeout=ENDING)[1]:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    with suppress(ProcessLookupError):  # what had lost its parent before
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # nothing is left
+
+
+def _descendants(process: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(process).children(recursive=True)
+    except psutil.NoSuchProcess:  # it has ended already
+        return []
 
 
 def simulated_clients(config: SimulationConfig) -> list[str]:

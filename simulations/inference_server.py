@@ -12,6 +12,7 @@ from simulations import run_folder, task
 from simulations.config import SimulationConfig
 from simulations.progress import report
 from strategies.inference import FeatureInference, InferenceRound
+from strategies.waves import WaveGrid
 
 
 def infer(
@@ -34,7 +35,9 @@ def infer(
         request=request,
         on_round=lambda record: _report_round(record, config.rounds),
     )
-    strategy.start(tap, num_rounds=config.rounds, timeout=config.timeout)
+    strategy.start(
+        WaveGrid(tap, wave=config.wave), num_rounds=config.rounds, timeout=config.timeout
+    )
     if config.output:
         _store(Path(config.output), strategy, tap, names, seconds=time.monotonic() - began)
 

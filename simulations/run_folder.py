@@ -5,7 +5,7 @@
     predictions.safetensors  its probabilities for the evaluation features   (server)
     server.json              rounds, utility per attribute                   (server)
     truth/*.json             which photograph each row of a message shows    (client, for itself)
-    crafting/*.json          what the defence reported for a message         (client, for itself)
+    crafting/*.json          what the defence reported, and what was withheld  (client, for itself)
     checks/*.json            a deployment's predictions: the agreed model's?  (client, for itself)
     failures/*.json          what went wrong, if anything did                (whom it happened to)
     outcome.json             a deployment's utility, by the clients' own labels  (launcher)

@@ -5,23 +5,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
-from torch import Tensor, nn
+from torch import nn
 
 from fl_crafter.flower.payload import PayloadTerms
 from fl_crafter.transcript import Purpose
-from strategies.cloud_training import CloudTraining, train_cloud
+from strategies.cloud_training import CloudTraining
 from strategies.intake import Intake
+from strategies.learning import distrusted, judge, train_on_stored
 from strategies.requests import EVALUATION_MESSAGE, TRAIN_MESSAGE, NoValidReplies, requests
-from strategies.robust import clip_norms, contradicts_the_others, embedding, reference_norm
-from strategies.store import FeatureStore, StoredMessage, StoredRows
-from strategies.utility import AttributeUtility, attribute_utility, predict
+from strategies.store import FeatureStore
+from strategies.utility import AttributeUtility
 
 _log = logging.getLogger("fl_crafter")
 
@@ -216,9 +215,16 @@ class FeatureSharing(Strategy):
         record.replies, record.rows = len(new), sum(len(message.labels) for message in new)
         if len(new) < self.plan.minimum_replies:
             raise NoValidReplies(self._complaint("training", self.plan.minimum_replies))
-        record.distrusted = self._distrusted(messages)
-        trusted = [m for m in messages if m.client not in record.distrusted]
-        record.loss = self._train(trusted, server_round)
+        if self.plan.check_labels:
+            record.distrusted = distrusted(self.cloud, messages)
+        record.rows_in_all, record.loss = train_on_stored(
+            self.cloud,
+            [m for m in messages if m.client not in record.distrusted],
+            round=server_round,
+            replay_rows=self.plan.replay_rows,
+            settings=self.training,
+            random=self.random,
+        )
         metrics: dict[str, Any] = {
             "replies": record.replies,
             "rows": record.rows,
@@ -246,10 +252,8 @@ class FeatureSharing(Strategy):
         if not messages:
             raise NoValidReplies(self._complaint("evaluation", 1))
         trusted = [m for m in messages if m.client not in record.distrusted] or messages
-        score = torch.cat([predict(self.cloud, message.features()) for message in trusted])
-        labels = torch.cat([message.labels for message in trusted])
-        record.utility = attribute_utility(
-            score, labels, names=self.attribute_names, flip=self.training.flip
+        record.utility = judge(
+            self.cloud, trusted, names=self.attribute_names, flip=self.training.flip
         )
         record.seconds = time.monotonic() - self._began
         if self.on_round is not None:
@@ -274,46 +278,6 @@ class FeatureSharing(Strategy):
         self._intake.refused = []
         return count
 
-    def _distrusted(self, messages: list[StoredMessage]) -> list[int]:
-        if not self.plan.check_labels:
-            return []
-        clients = sorted({message.client for message in messages})
-        own = [[m for m in messages if m.client == client] for client in clients]
-        limit = reference_norm([m.norm for m in messages])
-        seen = [
-            [embedding(self.cloud, clip_norms(m.features(), limit=limit)) for m in each]
-            for each in own
-        ]
-        found = contradicts_the_others(
-            [torch.cat(each) for each in seen],
-            [torch.cat([m.labels for m in each]) for each in own],
-        )
-        distrusted = [client for client, bad in zip(clients, found.tolist(), strict=True) if bad]
-        for client in distrusted:
-            _log.warning("the labels of client %d contradict the other clients'", client)
-        return distrusted
-
-    def _train(self, messages: list[StoredMessage], server_round: int) -> float:
-        """Train on the new rows and on at most `replay_rows` earlier ones; returns the loss."""
-        rows = StoredRows(messages)
-        new = torch.tensor([m.round == server_round for m in messages])
-        is_new = new.repeat_interleave(rows.counts)
-        earlier = (~is_new).nonzero().flatten()
-        if len(earlier) > self.plan.replay_rows:
-            drawn = torch.randperm(len(earlier), generator=self.random)[: self.plan.replay_rows]
-            earlier = earlier[drawn.sort().values]
-        kept = torch.cat([earlier, is_new.nonzero().flatten()])
-        self.rounds[-1].rows_in_all = len(kept)
-        return train_cloud(
-            self.cloud,
-            partial(_clipped, rows, kept, reference_norm([m.norm for m in messages])),
-            rows.labels[kept],
-            weight=rows.weight[kept],
-            settings=self.training,
-            random=self.random,
-            round=server_round,
-        )
-
     def _complaint(self, phase: str, needed: int) -> str:
         record = self.rounds[-1]
         why = f": {record.refused[0]}" if record.refused else ": nobody replied in time."
@@ -321,7 +285,3 @@ class FeatureSharing(Strategy):
         return (
             f"round {record.round} got {few} {phase} {'reply' if needed == 1 else 'replies'}{why}"
         )
-
-
-def _clipped(rows: StoredRows, kept: Tensor, limit: float, index: Tensor) -> Tensor:
-    return clip_norms(rows.take(kept[index]), limit=limit)

@@ -8,7 +8,8 @@ from flwr.serverapp import Grid
 
 from fl_crafter.flower.forwarding import ForwardingGrid
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0  # seconds
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 1.0  # seconds
+LATENESS = 0.05  # a reply is noticed late by this share of the time that it took, at most
 
 
 class WaveGrid(ForwardingGrid):
@@ -39,7 +40,7 @@ class WaveGrid(ForwardingGrid):
         until = None if timeout is None else time.monotonic() + timeout
         waiting = list(reversed(list(messages)))
         under_way: set[str] = set()
-        pause = FIRST_PAUSE
+        since = time.monotonic()
         while waiting or under_way:
             free = min(self.wave - len(under_way), len(waiting))
             if free:
@@ -47,12 +48,12 @@ class WaveGrid(ForwardingGrid):
                 under_way.update(filter(None, sent))
             arrived = list(self.pull_messages(under_way))
             under_way -= {reply.metadata.reply_to_message_id for reply in arrived}
+            now = time.monotonic()
             if arrived:
-                pause = FIRST_PAUSE
-            elif until is not None and time.monotonic() >= until:
+                since = now
+            elif until is not None and now >= until:
                 return
             else:
-                time.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                time.sleep(min(max(SHORTEST_PAUSE, LATENESS * (now - since)), LONGEST_PAUSE))
             while arrived:
                 yield arrived.pop(0)

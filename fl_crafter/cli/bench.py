@@ -43,10 +43,11 @@ def designs(
 @app.command("round")
 def federated_round(
     json: Annotated[Path, typer.Option(help="File of the figures.")] = Path("out/bench/round.json"),
-    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of each side.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of a run.")] = 4,
+    turns: Annotated[int, typer.Option(min=1, help="Runs of each side, by turns.")] = 2,
 ) -> None:
     """A federated round over Ray against the same work in one process, crafting off and on."""
-    _run("federation_round", "--rounds", rounds, "--json", json)
+    _run("federation_round", "--rounds", rounds, "--turns", turns, "--json", json)
 
 
 @app.command()
@@ -59,6 +60,22 @@ def scale(
     if not all(size.strip().isdigit() and int(size) > 0 for size in clients.split(",")):
         raise InputError(f"--clients must be numbers with commas between, not {clients!r}.")
     _run("federation_scale", "--clients", clients, "--rows", rows, "--json", json)
+
+
+@app.command()
+def clients(
+    root: Annotated[Path, typer.Option(help="CelebA's folder.")],
+    json: Annotated[Path, typer.Option(help="File of the figures.")] = Path(
+        "out/bench/clients.json"
+    ),
+    people: Annotated[int, typer.Option(min=1, help="Private people.")] = 100,
+    photos: Annotated[int, typer.Option(min=2, help="Photographs of each.")] = 10,
+) -> None:
+    """Utility with 4, 20 and 100 clients beside the same work without a federation."""
+    _run(
+        "federation_clients",
+        *("--root", root, "--people", people, "--photos", photos, "--json", json),
+    )
 
 
 @app.command()

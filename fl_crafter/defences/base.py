@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fl_crafter.models.split import SplitModel
@@ -30,11 +30,13 @@ class Protected:
             `identified` it must not be released.
         status: see `Status`.
         figures: what the defence measured, by name, such as `utility_loss`.
+        identified: with status `identified`, the rows that it is about; None means all of them.
     """
 
     feature: Float[Tensor, "batch channels rows columns"]
     status: Status = Status.OK
     figures: dict[str, float] = field(default_factory=dict)
+    identified: Bool[Tensor, "batch"] | None = None
 
 
 class Defence(ABC):

@@ -11,7 +11,8 @@ from fl_crafter.defences.target import Unseen
 class ReleaseGate(Defence):
     """Refuses releases from which a simulated eavesdropper still sees the person.
 
-    One person seen is enough to refuse the whole batch: its rows leave together or not at all.
+    One person seen is enough for the status of the whole batch, so that whoever knows no more than
+    the status releases nothing; `Protected.identified` says which rows to leave out.
 
     Args:
         defence: whose releases are looked at.
@@ -32,7 +33,7 @@ class ReleaseGate(Defence):
             return result
         similarity = self.unseen.similarity(feature, result.feature)
         figures = result.figures | {"seen_similarity": float(similarity.max())}
-        # nan is no proof of safety
-        if not bool((similarity <= self.unseen.limit).all()):
-            return Protected(result.feature, Status.IDENTIFIED, figures)
+        seen = ~(similarity <= self.unseen.limit)  # nan is no proof of safety
+        if bool(seen.any()):
+            return Protected(result.feature, Status.IDENTIFIED, figures, identified=seen)
         return Protected(result.feature, result.status, figures)

@@ -11,11 +11,13 @@ import torch
 from flwr.app import Array, ArrayRecord, Context, Error, Message, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
+from torch import Tensor
 
 from fl_crafter.defences.base import Defence, Protected, Status
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.errors import InputError
 from fl_crafter.flower.payload import PayloadError, decode_array
+from fl_crafter.flower.withholding import leave_out
 
 Randomness = Callable[[Message, Context], torch.Generator]
 Observer = Callable[[Message, Context, Protected], None]
@@ -39,6 +41,7 @@ def protect_array(
     *,
     random: torch.Generator,
     device: torch.device | str = "cpu",
+    withhold: bool = False,
 ) -> tuple[Array, Protected]:
     """Protect features as they lie in a message: decode, protect, check, encode with the same type.
 
@@ -47,13 +50,15 @@ def protect_array(
         defence: what replaces them.
         random: source of the defence's randomness.
         device: where the defence works.
+        withhold: leave rows out that a release gate names, instead of refusing them all.
 
     Returns:
-        The array to send and what the defence reported, with the figure `seconds` added.
+        The array to send, and what the defence reported of all rows, with the figure `seconds`.
 
     Raises:
         RefusedRelease: clean or protected features are not finite, not of the agreed form, the
-            defence diverged or left a feature as it was, or a release gate still sees a person.
+            defence diverged or left a feature as it was, or a release gate still sees a person;
+            with `withhold`, everybody.
     """
     if len(array.shape) != 4:
         raise RefusedRelease("The features must have four dimensions; nothing was sent.")
@@ -68,7 +73,8 @@ def protect_array(
     seconds = time.monotonic() - began
     if protected.status == Status.DIVERGED:
         raise RefusedRelease(f"The defence {defence.name} diverged; nothing was sent.")
-    if protected.status == Status.IDENTIFIED:
+    seen = _seen(protected, len(clean))
+    if seen.any() and (seen.all() or not withhold):
         raise RefusedRelease(
             f"The release gate still saw a person after {defence.name}; nothing was sent."
         )
@@ -86,7 +92,17 @@ def protect_array(
             "nothing was sent."
         )
     figures = protected.figures | {"seconds": seconds}
-    return Array(feature.contiguous().numpy()), replace(protected, figures=figures)
+    return Array(feature[~seen].contiguous().numpy()), replace(protected, figures=figures)
+
+
+def _seen(protected: Protected, rows: int) -> Tensor:
+    """Which rows must not leave; all of them where the defence does not say, or not clearly."""
+    if protected.status != Status.IDENTIFIED:
+        return torch.zeros(rows, dtype=torch.bool)
+    seen = protected.identified
+    if seen is None or seen.dtype != torch.bool or seen.shape != (rows,) or not seen.any():
+        return torch.ones(rows, dtype=torch.bool)
+    return seen.cpu()
 
 
 class CrafterMod:
@@ -116,6 +132,11 @@ class CrafterMod:
         observe: is told the client's own account of each protection, which stays on the device.
         observe_failure: is told of an exception in the ClientApp or the defence, on the device too.
         device: where the defence works.
+        withhold: a row that a release gate still sees is left out of the features and of the arrays
+            that pass, which must then have a row for each feature; `num-examples` counts those that
+            leave, and a list among metrics or settings, which may tell of the row, refuses the
+            reply. Only for an app whose rows stand for themselves: by default one such row refuses
+            the reply.
     """
 
     def __init__(
@@ -129,6 +150,7 @@ class CrafterMod:
         observe: Observer | None = None,
         observe_failure: FailureObserver | None = None,
         device: torch.device | str = "cpu",
+        withhold: bool = False,
     ) -> None:
         self._defence = defence
         self.record = record
@@ -138,6 +160,7 @@ class CrafterMod:
         self.observe = observe
         self.observe_failure = observe_failure
         self.device = device
+        self.withhold = withhold
 
     @property
     def defence(self) -> Defence:
@@ -188,9 +211,14 @@ class CrafterMod:
             self.defence,
             random=self.random(message, context),
             device=self.device,
+            withhold=self.withhold,
         )
+        if protected.status == Status.IDENTIFIED:
+            assert protected.identified is not None, "who is seen and not told apart is refused"
+            leave_out(protected.identified.cpu(), content, record=self.record, key=self.key)
+        kept = content.array_records[self.record]
         content[self.record] = ArrayRecord(
-            {name: array if name == self.key else kept for name, kept in arrays.items()}
+            {name: array if name == self.key else passing for name, passing in kept.items()}
         )
         return protected
 

@@ -46,7 +46,10 @@ def test_one_person_seen_is_enough(world: World) -> None:
             result.feature[1] = feature[1]
             return result
 
-    assert gate(AllButOne()).protect(world.feature, random=seeded()).status == Status.IDENTIFIED
+    seen = gate(AllButOne()).protect(world.feature, random=seeded())
+    assert seen.status == Status.IDENTIFIED
+    assert seen.identified is not None
+    assert seen.identified.tolist() == [row == 1 for row in range(len(world.feature))]
     hidden = gate(Noise(world.public_feature, deviation=20.0))
     assert hidden.protect(world.feature, random=seeded()).status == Status.OK
 
@@ -56,4 +59,7 @@ def test_a_gate_that_cannot_tell_refuses(world: World) -> None:
         eavesdropper=see, embed=lambda picture: picture.flatten(1) * float("nan"), limit=0.5
     )
     blinded = ReleaseGate(Undefended(), unseen=blind)
-    assert blinded.protect(world.feature, random=seeded()).status == Status.IDENTIFIED
+    result = blinded.protect(world.feature, random=seeded())
+    assert result.status == Status.IDENTIFIED
+    assert result.identified is not None
+    assert result.identified.all()

@@ -83,7 +83,7 @@ def test_a_run_is_not_resumed_with_other_settings(make_config: MakeConfig, tmp_p
 class LateGrid(InProcessGrid):
     """Every second client's replies take longer than the server waits."""
 
-    delay = 3.0
+    delay = 3600.0
 
     def __init__(self, config: SimulationConfig) -> None:
         super().__init__(client_app.app, clients=config.clients, run_config=config.run_config())

@@ -5,9 +5,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fl_crafter.transcript import Transcript
@@ -86,3 +88,24 @@ def test_a_superlink_that_cannot_start_is_an_error(tmp_path: Path) -> None:
 def test_nothing_of_the_package_imports_ray() -> None:
     code = "import sys, simulations.launch, simulations.client_app; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_a_program_started_in_another_session_ends_with_it(tmp_path: Path) -> None:
+    """As Flower starts a simulation, and with it Ray."""
+    code = (
+        "import subprocess, sys, time\n"
+        "far = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+        "child = subprocess.Popen(far, start_new_session=True)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    log = tmp_path / "log"
+    environment = {**os.environ, "FLWR_HOME": str(tmp_path)}
+    process = flower_run.start_process([sys.executable, "-c", code], environment, log)
+    while not (said := log.read_text(encoding="utf-8").strip()):
+        assert process.poll() is None
+        time.sleep(0.01)
+    far = psutil.Process(int(said))
+    flower_run.end_process(process)
+    assert process.poll() is not None
+    assert not far.is_running() or far.status() == psutil.STATUS_ZOMBIE

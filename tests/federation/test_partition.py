@@ -1,6 +1,6 @@
 """Among how many clients the photographs are divided does not decide on the utility."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,10 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from torch import Tensor, nn
 
+from benchmarks import federation_clients
 from fl_crafter.flower import Payload, PayloadTerms, write_payload
 from fl_crafter.transcript import Purpose
+from simulations.config import SimulationConfig
 from simulations.in_process import InProcessGrid, flower_identity
 from strategies import (
     CloudTraining,
@@ -106,3 +108,17 @@ def test_utility_is_the_single_process_one_within_its_interval(
     assert 0.8 < single < 0.99
     # two attributes are averaged; one attribute's interval is the wider one
     assert abs(federated(clients, tmp_path) - single) < half_interval(single, 200) / 2
+
+
+def test_the_benchmark_compares_the_same_photographs(
+    make_config: Callable[..., SimulationConfig],
+) -> None:
+    config = make_config()
+    single = federation_clients.alone(config)
+    divided = federation_clients.federated(config, 20)
+    assert single["rows"] == divided["rows"] == 100
+    assert single["evaluation_rows"] == divided["evaluation_rows"] == 100
+    assert divided["refused"] == 0
+    low, high = single["interval"]
+    assert low < single["utility_auc"] < high
+    assert low <= divided["utility_auc"] <= high

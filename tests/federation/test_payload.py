@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.supercore.grpc import GRPC_MAX_MESSAGE_LENGTH
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,6 +113,15 @@ def test_too_many_rows_are_refused() -> None:
         read_payload(write_payload(some(9)), TERMS)
     with pytest.raises(PayloadError, match="1 to 8"):
         read_payload(write_payload(some(0)), TERMS)
+
+
+def test_flower_sends_a_large_message_in_pieces_far_below_its_limit() -> None:
+    """Its limit of 2 GiB is one of a request, and each piece goes in a request of its own."""
+    feature = torch.rand(200, 64, 16, 16, generator=torch.Generator().manual_seed(0))
+    content = write_payload(some(feature=feature, labels=torch.zeros(200, 3)))
+    pieces = [len(each.deflate()) for each in get_all_nested_objects(content).values()]
+    assert sum(pieces) > feature.nbytes / 2
+    assert max(pieces) < 6 * 2**20 < GRPC_MAX_MESSAGE_LENGTH == 2**31 - 1
 
 
 def test_another_round_or_purpose_is_refused() -> None:
