@@ -90,6 +90,7 @@ class WhiteBoxLatent(Attack):
     ) -> Tensor:
         size = knowledge.generator.latent_size
         drawn = torch.randn(self.candidates, size, generator=random).to(feature)
+        drawn[0] = 0  # the mean face: far from all, but in many dimensions nearer than another's
         with torch.no_grad():
             output = problem.forward(drawn)
         return drawn[torch.cdist(feature.flatten(1), output.flatten(1)).argmin(1)]
