@@ -1,4 +1,4 @@
-"""A StyleGAN that somebody else trained, as the attacks' prior: `--generator` on the command line."""
+"""A StyleGAN that somebody else trained as the attacks' prior: `--generator` names it."""
 
 from examples.mobile_stylegan.generator import w, w_plus
 

@@ -99,7 +99,7 @@ def _read(attributes: Attributes, blob: bytearray) -> Tensor:
 def _inputs(root: ElementTree.Element) -> dict[str, list[tuple[str, int]]]:
     """By layer, of which layer and which of its outputs each input is."""
     first_output = {
-        layer.attrib["id"]: min((int(port.attrib["id"]) for port in _children(layer, "output")))
+        layer.attrib["id"]: min(int(port.attrib["id"]) for port in _children(layer, "output"))
         for layer in _children(root, "layers")
         if _children(layer, "output")
     }

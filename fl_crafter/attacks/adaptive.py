@@ -28,8 +28,8 @@ class AdaptiveDecoder(Attack):
         batch_size: faces per step.
         learning_rate: peak of the schedule.
         start: what is trained. `prepared` is the decoder that a trained defence played against,
-            where it stores one (as Xiao et al., 2020, was broken), else the decoder of clean
-            features, the best start where the defence leaves a face in its place. Two start from random weights: `convolutional`,
+            where it stores one, else the decoder of clean features, the best start where the
+            defence leaves a face in its place. Two start from random weights: `convolutional`,
             and `dense`, which does not need the feature's layout. `generator` re-tunes the
             generator and the amortiser before it, and so keeps a prior of faces.
     """

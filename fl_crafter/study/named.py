@@ -44,8 +44,8 @@ def named_generator(name: str, *, size: int) -> ImageGenerator:
     generator = named_function(name)()
     if not isinstance(generator, ImageGenerator):
         raise InputError(
-            f"{name} returns a {type(generator).__name__}; let it return an ImageGenerator, such as "
-            "fl_crafter.attacks.priors.AdaptedGenerator around your network."
+            f"{name} returns a {type(generator).__name__}; let it return an ImageGenerator, such "
+            "as fl_crafter.attacks.priors.AdaptedGenerator around your network."
         )
     shape = tuple(generator.sample(1, random=torch.Generator().manual_seed(0)).shape[1:])
     if shape != (3, size, size):
