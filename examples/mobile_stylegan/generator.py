@@ -81,24 +81,25 @@ class LowResolution(nn.Module):
         xml: of the synthesis network.
         style: to fit the head on.
         rows: whether latents are W+, `[batch, rows, 512]`.
+        head: name of the layer that the head reads.
 
     Attributes:
         error: of the images, mean squared, in units of their variance over the styles; measured on
             the last quarter of the styles, which the head was not fitted on.
     """
 
-    def __init__(self, xml: Path, style: Tensor, *, rows: bool) -> None:
+    def __init__(self, xml: Path, style: Tensor, *, rows: bool, head: str = HEAD) -> None:
         super().__init__()
-        self.graph = OpenVinoGraph(xml, rows=rows, until=HEAD)
-        self.head = nn.Conv2d(WIDTH, 3, 1)
+        self.graph = OpenVinoGraph(xml, rows=rows, until=head)
         values, images = [], []
-        whole, part = OpenVinoGraph(xml), OpenVinoGraph(xml, until=HEAD)
+        whole, part = OpenVinoGraph(xml), OpenVinoGraph(xml, until=head)
         with torch.no_grad():
             for one in style.split(1):
                 values.append(part(one))
                 images.append(nn.functional.adaptive_avg_pool2d(whole(one), values[0].shape[-1]))
             value, image = torch.cat(values), torch.cat(images)
             fitted = 3 * len(style) // 4
+            self.head = nn.Conv2d(value.shape[1], 3, 1)
             self._fit(value[:fitted], image[:fitted])
             rest = image[fitted:]
             missed = (self.head(value[fitted:]) - rest).square().mean()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from examples.mobile_stylegan.generator import ABOVE, LowResolution
 from examples.mobile_stylegan.graph import OpenVinoGraph
 from tests.world import seeded
 
@@ -148,6 +149,25 @@ def test_a_layer_before_the_last_can_be_asked_for(graph: Path) -> None:
     assert OpenVinoGraph(graph, until=name)(style).shape == (5, 6, 2, 2)
     with pytest.raises(ValueError, match="holds no layer nowhere"):
         OpenVinoGraph(graph, until="nowhere")
+
+
+def test_a_head_is_fitted_to_a_layer_before_the_last(graph: Path) -> None:
+    style = torch.randn(200, 4, generator=seeded(1))
+    head = next(
+        each.attrib["name"]
+        for each in ElementTree.parse(graph).getroot().iter("layer")
+        if each.attrib["type"] == "Multiply"  # of the start, before the slope
+    )
+    small = LowResolution(graph, style, rows=True, head=head)
+    rest = style[150:]
+    image = small(rest[:, None].expand(-1, small.graph.rows, -1)).detach()
+    assert image.shape == (50, 3, 2 + ABOVE, 2)
+    with torch.no_grad():
+        wanted = F.adaptive_avg_pool2d(OpenVinoGraph(graph)(rest), 2)
+        average = F.adaptive_avg_pool2d(OpenVinoGraph(graph)(style[:150]), 2).mean(0)
+    missed = (image[:, :, ABOVE:] - wanted).square().mean() / (wanted - average).square().mean()
+    assert small.error == pytest.approx(float(missed), rel=1e-3)
+    assert 0 < small.error < 1
 
 
 def test_what_is_not_known_is_refused(graph: Path) -> None:
