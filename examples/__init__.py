@@ -1,1 +1,1 @@
-"""Apps that are not ours, and what it takes to add Crafter to them."""
+"""What is not ours beside Crafter: an app that it is added to, a generator that attacks search."""

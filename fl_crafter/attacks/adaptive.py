@@ -27,8 +27,9 @@ class AdaptiveDecoder(Attack):
         steps: of training.
         batch_size: faces per step.
         learning_rate: peak of the schedule.
-        start: what is trained. `prepared` is the decoder of clean features, the best start where
-            the defence leaves a face in its place. Two start from random weights: `convolutional`,
+        start: what is trained. `prepared` is the decoder that a trained defence played against,
+            where it stores one, else the decoder of clean features, the best start where the
+            defence leaves a face in its place. Two start from random weights: `convolutional`,
             and `dense`, which does not need the feature's layout. `generator` re-tunes the
             generator and the amortiser before it, and so keeps a prior of faces.
     """
@@ -41,6 +42,11 @@ class AdaptiveDecoder(Attack):
     start: Start = "prepared"
     name: str = "adaptive_decoder"
     adaptive: ClassVar[bool] = True
+
+    def applies(self, knowledge: AttackerKnowledge) -> bool:
+        """See `Attack`; to re-tune a generator takes the amortiser before it."""
+        has_start = self.start != "generator" or knowledge.amortiser is not None
+        return has_start and super().applies(knowledge)
 
     def reconstruct(
         self,
@@ -72,7 +78,7 @@ class AdaptiveDecoder(Attack):
         self, feature: Tensor, knowledge: AttackerKnowledge, random: torch.Generator
     ) -> nn.Module:
         if self.start == "prepared":
-            return knowledge.decoder
+            return knowledge.defence_decoder or knowledge.decoder
         if self.start == "generator":
             if knowledge.amortiser is None:
                 raise ValueError(f"{self.name} needs an amortiser: set AttackerKnowledge.amortiser")

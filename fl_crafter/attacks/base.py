@@ -23,6 +23,8 @@ class AttackerKnowledge:
         amortiser: features -> latents of the generator, a start for inversions; None where there is
             none, as for a generator that was brought along.
         decoder: trained on clean features of public faces, a start for decoders.
+        defence_decoder: the one that a trained defence played against and stores, with which
+            adaptive decoders go on; None where there is none.
         release: the victim's defence, as a function of clean features, for adaptive attacks.
         query_image: public faces to query the defence with; `public_image` by default. A defence
             that releases something of its own public faces treats those unlike a private face, so
@@ -38,6 +40,7 @@ class AttackerKnowledge:
     generator: ImageGenerator
     amortiser: nn.Module | None
     decoder: nn.Module
+    defence_decoder: nn.Module | None = None
     release: Release | None = None
     query_image: Float[Tensor, "queries 3 height width"] | None = None
     memory: QueryMemory = field(default_factory=QueryMemory, repr=False, compare=False)

@@ -1,6 +1,7 @@
 """Black-box inversion: a decoder trained on public faces and their features."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -33,6 +34,7 @@ class BlackBoxDecoder(Attack):
     trained: nn.Module | None = None
     loss_curve: tuple[float, ...] = ()
     name: str = "black_box_decoder"
+    adversarial_weight: ClassVar[float] = 0.0
 
     def prepare(
         self, knowledge: AttackerKnowledge, *, random: torch.Generator
@@ -46,6 +48,7 @@ class BlackBoxDecoder(Attack):
             steps=self.steps,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            adversarial_weight=self.adversarial_weight,
             random=random,
             title="eavesdropper",
         )
@@ -64,3 +67,14 @@ class BlackBoxDecoder(Attack):
                 feature, knowledge, random=random
             )
         return Reconstruction(decode(self.trained, feature), list(self.loss_curve))
+
+
+@dataclass(frozen=True)
+class AdversarialDecoder(BlackBoxDecoder):
+    """The same, but a critic that learns beside it to tell its pictures from faces has a say too.
+
+    What a mean over several faces would look like is blurred; the critic asks for one of them.
+    """
+
+    name: str = "black_box_decoder_adversarial"
+    adversarial_weight: ClassVar[float] = 0.03

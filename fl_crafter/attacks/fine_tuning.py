@@ -19,6 +19,7 @@ def fine_tune(
     steps: int,
     batch_size: int,
     learning_rate: float,
+    adversarial_weight: float = 0.0,
     random: torch.Generator,
     title: str,
 ) -> tuple[nn.Module, float]:
@@ -32,6 +33,7 @@ def fine_tune(
         steps: of training.
         batch_size: faces per step.
         learning_rate: peak of the schedule.
+        adversarial_weight: of a critic's judgement in the loss.
         random: gives the seed of the training.
         title: shown beside the progress bar.
     """
@@ -40,6 +42,7 @@ def fine_tune(
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        adversarial_weight=adversarial_weight,
         seed=int(torch.randint(2**31, (1,), generator=random)),
     )
     trained, figures = train_decoder(

@@ -57,7 +57,7 @@ class WhiteBoxLatent(Attack):
     ) -> tuple[Float[Tensor, "batch latent_size"], list[float]]:
         """The latents of the reconstructions, and the curve; arguments as of `reconstruct`.
 
-        Without an amortiser the first start is one of the random ones too.
+        Without an amortiser the first start is the best of random ones and the mean face.
         """
         problem = latent_inversion(
             knowledge.generator, knowledge.encoder, latent_weight=self.latent_weight
@@ -65,7 +65,7 @@ class WhiteBoxLatent(Attack):
         latents, curves = [], []
         for part in feature.split(self.micro_batch):
             if knowledge.amortiser is None:
-                start = self._random_start(problem, part, knowledge, random)
+                start = self._random_start(problem, part, knowledge, random, mean=True)
             else:
                 with torch.no_grad():
                     start = knowledge.amortiser(part)
@@ -87,9 +87,13 @@ class WhiteBoxLatent(Attack):
         feature: Tensor,
         knowledge: AttackerKnowledge,
         random: torch.Generator,
+        *,
+        mean: bool = False,
     ) -> Tensor:
         size = knowledge.generator.latent_size
         drawn = torch.randn(self.candidates, size, generator=random).to(feature)
+        if mean:  # where latents have many dimensions nearer than any face that is drawn
+            drawn = torch.cat([drawn, torch.zeros_like(drawn[:1])])
         with torch.no_grad():
             output = problem.forward(drawn)
         return drawn[torch.cdist(feature.flatten(1), output.flatten(1)).argmin(1)]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fl_crafter.cli.evaluate import GENERATOR_HELP
 from fl_crafter.errors import InputError
 
 
@@ -27,11 +28,12 @@ def attack(
         Path | None,
         typer.Option(help="Folder of `fl-crafter train` for the encoder that made the features."),
     ] = None,
+    generator: Annotated[str, typer.Option(help=GENERATOR_HELP)] = "",
     seed: Annotated[int, typer.Option(help="Of restarts and training.")] = 0,
 ) -> None:
     """Reconstruct images from features that crossed the wire; knows no truth.
 
-    The public photographs of the eavesdropper are drawn from the generator.
+    The public photographs of the eavesdropper are drawn from the generator of the weights.
     """
     import torch
 
@@ -39,7 +41,8 @@ def attack(
     from fl_crafter.attacks.suite import BUDGETS, run_suite, standard
     from fl_crafter.cli.files import write_contact_sheet
     from fl_crafter.models.split import feature_shape
-    from fl_crafter.study.knowledge import attacker_knowledge, with_defence
+    from fl_crafter.study.knowledge import attacker_knowledge, with_defence, with_generator
+    from fl_crafter.study.named import named_generator
     from fl_crafter.training.loop import write_safetensors
     from fl_crafter.transcript import read_features
 
@@ -58,10 +61,13 @@ def attack(
             f"{features} holds features of shape {list(feature.shape[1:])}, but the encoder's is "
             f"{list(shape)}; name the folder of the right one with --weights."
         )
+    brought = named_generator(generator, size=64) if generator else None
     random = torch.Generator().manual_seed(seed)
     knowledge = attacker_knowledge(
         torch.zeros(0, 3, 64, 64), drawn=1000, random=random, weights=weights
     )
+    if brought is not None:
+        knowledge = with_generator(knowledge, brought)
     if defence is not None:
         knowledge = with_defence(knowledge, defence, random=random, weights=weights)
     chosen = [attacks[wanted] for wanted in name or attacks]

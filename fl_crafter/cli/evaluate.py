@@ -14,6 +14,10 @@ DEFENCES_HELP = (
     "Names with their values, such as none,noise:1,crafter:0.1:10; without values the usual ones; "
     "all defences by default."
 )
+GENERATOR_HELP = (
+    "package.module:function that returns the generator that attacks search, instead of the "
+    "shipped one; see docs/attacks.md."
+)
 
 
 def evaluate(
@@ -33,6 +37,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help="sface, dlib, oracle or package.module:function; the first is the main."),
     ] = None,
+    generator: Annotated[str, typer.Option(help=GENERATOR_HELP)] = "",
     ray: Annotated[
         int, typer.Option(min=0, help="Processes that measure cells, over Ray; 0 uses none.")
     ] = 0,
@@ -58,6 +63,7 @@ def evaluate(
         budget=budget,
         seeds=tuple(range(seeds)),
         evaluators=tuple(evaluator or ["sface"]),
+        generator=generator,
     )
     run_plan(plan, out, ray=ray)
 

@@ -5,7 +5,7 @@ compared, the check fails only if the weaker one wins by more than chance explai
 over people of the paired difference lies above 0.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int64
@@ -64,60 +64,52 @@ def check_setup(
 ) -> list[Check]:
     """Whether an evaluation can tell anything: the judge, the people, the seeds, the reference."""
     return [
-        Check(
-            name="the judge sees",
-            passed=oracle.top1 >= GOOD_JUDGE,
-            figure=oracle.top1,
-            text=f"the evaluator names {oracle.top1:.1%} of the raw photographs; at least "
-            f"{GOOD_JUDGE:.0%} are wanted",
-        ),
-        Check(
-            name="enough people",
-            passed=people >= FEW_PEOPLE,
-            figure=people,
-            text=f"{people} people; at least {FEW_PEOPLE} are wanted",
-        ),
+        judge_sees(oracle),
+        enough_people(people),
         Check(
             name="enough seeds",
             passed=len(seeds) >= FEW_SEEDS,
             figure=len(seeds),
             text=f"{len(seeds)} seeds; at least {FEW_SEEDS} are wanted",
         ),
-        Check(
-            name="there is a reference",
-            passed=NO_DEFENCE in defences,
-            text="the attacks ran without defence too"
-            if NO_DEFENCE in defences
-            else "nothing ran without defence, so nothing shows that the attacks work",
-        ),
+        is_there_a_reference(defences),
     ]
 
 
-def check_cells(cells: Iterable[Cell], *, oracle: Identification, bounds: Bounds) -> list[Check]:
-    """All checks that need no further computation, for every point and for the reference."""
-    checks = []
-    for point, own in by_point(cells).items():
-        if own[0].defence == NO_DEFENCE:
-            checks += [_near_oracle(own, oracle, bounds), *_more_knowledge(own, bounds)]
-            checks.append(_gradients_of_attacks(own))
-        else:
-            checks += _release(point, own, bounds)
-        checks.append(_best_counts(point, own))
-        checks.append(
-            _no_better(
-                "adaptive at least as good as black box",
-                own,
-                weaker=bounds.kinds.black,
-                stronger=bounds.kinds.adaptive,
-                bounds=bounds,
-                point=point,
-            )
-        )
-    return checks
+def judge_sees(oracle: Identification) -> Check:
+    """The judge must tell these people apart on raw photographs."""
+    return Check(
+        name="the judge sees",
+        passed=oracle.top1 >= GOOD_JUDGE,
+        figure=oracle.top1,
+        text=f"the evaluator names {oracle.top1:.1%} of the raw photographs; at least "
+        f"{GOOD_JUDGE:.0%} are wanted",
+    )
 
 
-def _near_oracle(own: Sequence[Cell], oracle: Identification, bounds: Bounds) -> Check:
-    reached = float(hits((c.worst_case[bounds.evaluator] for c in own), within=1).mean())
+def enough_people(people: int) -> Check:
+    """With few people intervals mean nothing."""
+    return Check(
+        name="enough people",
+        passed=people >= FEW_PEOPLE,
+        figure=people,
+        text=f"{people} people; at least {FEW_PEOPLE} are wanted",
+    )
+
+
+def is_there_a_reference(defences: Collection[str]) -> Check:
+    """The attacks must have run without defence too."""
+    return Check(
+        name="there is a reference",
+        passed=NO_DEFENCE in defences,
+        text="the attacks ran without defence too"
+        if NO_DEFENCE in defences
+        else "nothing ran without defence, so nothing shows that the attacks work",
+    )
+
+
+def near_oracle(reached: float, oracle: Identification) -> Check:
+    """Weak attacks make every defence look strong."""
     return Check(
         name="undefended faces are recognised",
         passed=reached >= NEAR_ORACLE * oracle.top1,
@@ -127,16 +119,73 @@ def _near_oracle(own: Sequence[Cell], oracle: Identification, bounds: Bounds) ->
     )
 
 
+Named = Mapping[str, Float[Tensor, "count"]]
+"""By attack, for each photograph whether its person was named, averaged over seeds."""
+
+
+def no_better(
+    name: str,
+    *,
+    weaker: Named,
+    stronger: Named,
+    identity: Int64[Tensor, "count"],
+    how: Resampling,
+    point: str = "",
+) -> Check:
+    """The best of the weaker attacks names no more than the best of the stronger ones."""
+    if not weaker or not stronger:
+        missing = "stronger" if weaker else "weaker"
+        return Check(
+            name=name, passed=False, point=point, text=f"no attack of the {missing} kind ran"
+        )
+    one, other = (max(each, key=lambda a: float(each[a].mean())) for each in (weaker, stronger))
+    difference = weaker[one] - stronger[other]
+    low, _ = mean_interval(difference, identity, how=how)
+    return Check(
+        name=name,
+        passed=low <= 0,
+        figure=float(difference.mean()),
+        point=point,
+        text=f"{one} names {float(weaker[one].mean()):.1%}, {other} "
+        f"{float(stronger[other].mean()):.1%}; the difference is "
+        f"{'within' if low <= 0 else 'beyond'} its 95% interval over people",
+    )
+
+
+def check_cells(cells: Iterable[Cell], *, oracle: Identification, bounds: Bounds) -> list[Check]:
+    """All checks that need no further computation, for every point and for the reference."""
+    checks = []
+    for point, own in by_point(cells).items():
+        if own[0].defence == NO_DEFENCE:
+            worst = hits((cell.worst_case[bounds.evaluator] for cell in own), within=1)
+            checks += [near_oracle(float(worst.mean()), oracle), *_more_knowledge(own, bounds)]
+            checks.append(_gradients_of_attacks(own))
+        else:
+            checks += _release(point, own, bounds)
+        checks.append(_best_counts(point, own))
+        checks.append(
+            no_better(
+                "adaptive at least as good as black box",
+                weaker=_named(own, bounds.kinds.black, bounds),
+                stronger=_named(own, bounds.kinds.adaptive, bounds),
+                identity=bounds.identity,
+                how=bounds.how,
+                point=point,
+            )
+        )
+    return checks
+
+
 def _more_knowledge(own: Sequence[Cell], bounds: Bounds) -> list[Check]:
     if not (bounds.kinds.white and bounds.kinds.black):
         return []
     return [
-        _no_better(
+        no_better(
             "white box at least as good as black box",
-            own,
-            weaker=bounds.kinds.black,
-            stronger=bounds.kinds.white,
-            bounds=bounds,
+            weaker=_named(own, bounds.kinds.black, bounds),
+            stronger=_named(own, bounds.kinds.white, bounds),
+            identity=bounds.identity,
+            how=bounds.how,
         )
     ]
 
@@ -156,47 +205,14 @@ def _gradients_of_attacks(own: Sequence[Cell]) -> Check:
     )
 
 
-def _no_better(
-    name: str,
-    own: Sequence[Cell],
-    *,
-    weaker: Collection[str],
-    stronger: Collection[str],
-    bounds: Bounds,
-    point: str = "",
-) -> Check:
-    """The best of the weaker attacks names no more than the best of the stronger ones."""
+def _named(own: Sequence[Cell], attacks: Collection[str], bounds: Bounds) -> Named:
+    """The hits of those of the attacks that ran."""
     ran = own[0].judged[bounds.evaluator]
-    weaker, stronger = ([a for a in each if a in ran] for each in (weaker, stronger))
-    if not weaker or not stronger:
-        missing = "stronger" if weaker else "weaker"
-        return Check(
-            name=name, passed=False, point=point, text=f"no attack of the {missing} kind ran"
-        )
-    one, other = (_best(own, each, bounds) for each in (weaker, stronger))
-    difference = one[1] - other[1]
-    low, _ = mean_interval(difference, bounds.identity, how=bounds.how)
-    return Check(
-        name=name,
-        passed=low <= 0,
-        figure=float(difference.mean()),
-        point=point,
-        text=f"{one[0]} names {float(one[1].mean()):.1%}, {other[0]} "
-        f"{float(other[1].mean()):.1%}; the difference is "
-        f"{'within' if low <= 0 else 'beyond'} its 95% interval over people",
-    )
-
-
-def _best(
-    own: Sequence[Cell], attacks: Collection[str], bounds: Bounds
-) -> tuple[str, Float[Tensor, "count"]]:
-    """The attack that names the most, and its hits by photograph."""
-    named = {
+    return {
         attack: hits((c.judged[bounds.evaluator][attack].guess for c in own), within=1)
         for attack in attacks
+        if attack in ran
     }
-    best = max(named, key=lambda attack: float(named[attack].mean()))
-    return best, named[best]
 
 
 def _release(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:

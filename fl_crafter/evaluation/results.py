@@ -150,6 +150,7 @@ class Results(Record):
         suite: name of the suite.
         budget: of the suite.
         attacks: by name, all their settings.
+        generator: the attacks' prior, as `package.module:function`; empty for the shipped one.
         settings: by point, all the defence's settings.
         versions: of Python and the packages that matter.
         machine: on which it ran.
@@ -172,6 +173,7 @@ class Results(Record):
     suite: str
     budget: str
     attacks: dict[str, str]
+    generator: str = ""
     settings: dict[str, str]
     versions: dict[str, str]
     machine: str

@@ -1,17 +1,20 @@
 """From the evaluations of all defences to one summary, with the doubts that belong to it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fl_crafter.evaluation.bootstrap import Resampling
+from fl_crafter.evaluation.checks import (
+    Named,
+    enough_people,
+    is_there_a_reference,
+    judge_sees,
+    near_oracle,
+    no_better,
+)
 from fl_crafter.evaluation.evaluate import Evaluation
-from fl_crafter.evaluation.record import NO_DEFENCE, Chance, DefenceRecord, Identification, Summary
+from fl_crafter.evaluation.record import NO_DEFENCE, Chance, Summary
 from fl_crafter.evaluation.truth import PrivateTruth
-
-FEW_PEOPLE = 10
-GOOD_JUDGE = 0.9
-SERIOUS_ATTACK = 0.5  # of what the evaluator names on raw photographs
-NOTABLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,8 @@ def summarise(
     """
     if not evaluations:
         raise ValueError("a summary needs at least one evaluation")
+    how = how or Resampling()
     people = len(truth.gallery.identity)
-    defences = {name: evaluation.record for name, evaluation in evaluations.items()}
-    raw = truth.raw_identification(how=how or Resampling())
     return Summary(
         dataset=truth.faces.name,
         clients=setup.clients,
@@ -76,55 +78,54 @@ def summarise(
         timings=dict(setup.timings),
         chance=Chance(top1=1 / people, top5=min(1.0, 5 / people)),
         attacks=tuple(next(iter(evaluations.values())).attacks),
-        defences=defences,
+        defences={name: evaluation.record for name, evaluation in evaluations.items()},
         people=people,
         evaluator=evaluator_name,
-        raw=raw,
+        raw=truth.raw_identification(how=how),
         command=setup.command,
         settings=dict(setup.settings),
         credit=setup.credit,
-        unreliable=tuple(doubts(defences, raw=raw, people=people)),
+        unreliable=tuple(doubts(evaluations, truth=truth, how=how)),
     )
 
 
-def doubts(defences: Mapping[str, DefenceRecord], *, raw: Identification, people: int) -> list[str]:
-    """Why the figures of a whole run may mislead: the evaluation's checks of itself.
+def doubts(
+    evaluations: Mapping[str, Evaluation], *, truth: PrivateTruth, how: Resampling
+) -> Iterator[str]:
+    """Why the figures of a whole run may mislead: the evaluation's checks that it fails.
 
     Args:
-        defences: by name.
-        raw: identification of the raw photographs.
-        people: number of private people.
+        evaluations: by defence.
+        truth: that they were made with.
+        how: how intervals are made.
     """
-    found = []
-    if people < FEW_PEOPLE:
-        found.append(f"Only {people} people: the intervals are wide.")
-    if raw.top1 < GOOD_JUDGE:
-        found.append(
-            f"The evaluator names only {raw.top1:.0%} of the raw photographs; it may miss people "
-            "whom a human would recognise."
-        )
-    undefended = defences.get(NO_DEFENCE)
-    if undefended is None:
-        found.append("There is no run without defence; nothing shows that the attacks work.")
-        return found
-    reached = undefended.worst_case.top1
-    if reached < SERIOUS_ATTACK * raw.top1:
-        found.append(
-            f"Without defence the attacks name {reached:.0%} of the faces, of which the evaluator "
-            f"could name {raw.top1:.0%}: weak attacks make every defence look strong."
-        )
-    white, black = (_best(undefended, kind) for kind in ("white_box", "black_box"))
-    if white is not None and black is not None and white < black - NOTABLE:
-        found.append(
-            f"Without defence the white-box attack names {white:.0%}, the black-box attack "
-            f"{black:.0%}: who knows more should reach more, so a stronger white box is to be had."
-        )
-    return found
+    raw = truth.raw_identification(how=how)
+    checks = [
+        judge_sees(raw),
+        enough_people(len(truth.gallery.identity)),
+        is_there_a_reference(evaluations),
+    ]
+    undefended = evaluations.get(NO_DEFENCE)
+    if undefended is not None:
+        checks.append(near_oracle(undefended.record.worst_case.top1, raw))
+        white, black = (_named(undefended, kind) for kind in ("white_box", "black_box"))
+        if white and black:
+            checks.append(
+                no_better(
+                    "white box at least as good as black box",
+                    weaker=black,
+                    stronger=white,
+                    identity=truth.identity[undefended.place],
+                    how=how,
+                )
+            )
+    for check in checks:
+        if not check.passed:
+            yield f"Failed check, {check.name}: {check.text}."
 
 
-def _best(defence: DefenceRecord, kind: str) -> float | None:
-    """Top-1 of the best attack whose name starts so; None without one."""
-    return max(
-        (own.top1 for name, own in defence.identification.items() if name.startswith(kind)),
-        default=None,
-    )
+def _named(evaluation: Evaluation, kind: str) -> Named:
+    """The hits of the attacks whose name starts so."""
+    return {
+        name: evaluation.named(name).float() for name in evaluation.attacks if name.startswith(kind)
+    }

@@ -1,7 +1,6 @@
 """What all cells of a grid share: people, models, the eavesdropper's knowledge, judges, attacks."""
 
 import dataclasses
-import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +23,8 @@ from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.models.split import SplitModel
-from fl_crafter.study.knowledge import attacker_knowledge
+from fl_crafter.study.knowledge import attacker_knowledge, with_generator
+from fl_crafter.study.named import named_function, named_generator
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.points import Point
 
@@ -108,11 +108,14 @@ class Bench:
     def facing(self, defence: Defence) -> "Bench":
         """The bench on which a defence stands: with its own encoder and cloud model, if it has any.
 
-        The eavesdropper knows that encoder, and learns anew from it.
+        The eavesdropper knows that encoder, and learns anew from it; knowing the defence, it goes
+        on with the decoder that the defence stores.
         """
         if defence.model is None:
             return self
-        knowledge = dataclasses.replace(self.knowledge, encoder=defence.model.encoder)
+        knowledge = dataclasses.replace(
+            self.knowledge, encoder=defence.model.encoder, defence_decoder=defence.decoder
+        )
         return dataclasses.replace(self, model=defence.model, knowledge=knowledge, _prepared={})
 
     def encode(self, image: Float[Tensor, "count 3 height width"]) -> Tensor:
@@ -144,6 +147,7 @@ def open_bench(plan: Plan) -> Bench:
         InputError: the data, an evaluator or a part of the plan is not as it should be.
     """
     given = {name: _evaluator(name) for name in plan.evaluators if name != ORACLE}
+    generator = named_generator(plan.generator, size=SIZE) if plan.generator else None
     faces = open_faces(
         plan.data,
         Path(plan.root) if plan.root else None,
@@ -171,19 +175,20 @@ def open_bench(plan: Plan) -> Bench:
     held = len(public) - len(public) // QUERY_SHARE
     with torch.no_grad():
         feature = torch.cat([model.encoder(part) for part in public.image[:held].split(CHUNK)])
+    knowledge = attacker_knowledge(
+        public.image,
+        drawn=0,
+        random=torch.Generator(),
+        public_labels=public.attributes,
+        query_image=public.image[held:],
+    )
     return Bench(
         plan=plan,
         truth={name: restricted(own, chosen) for name, own in truth.items()},
         evaluators=evaluators,
         model=model,
         public_feature=feature,
-        knowledge=attacker_knowledge(
-            public.image,
-            drawn=0,
-            random=torch.Generator(),
-            public_labels=public.attributes,
-            query_image=public.image[held:],
-        ),
+        knowledge=with_generator(knowledge, generator) if generator else knowledge,
         perceptual=PerceptualDistance(),
     )
 
@@ -221,11 +226,5 @@ def _evaluator(name: str) -> Evaluator:
         return SFaceEvaluator()
     if name == "dlib":
         return DlibEvaluator()
-    module, _, function = name.partition(":")
-    try:
-        return CallableEvaluator(getattr(importlib.import_module(module), function), name=name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"There is no evaluator '{name}'; choose sface, dlib, oracle or "
-            "package.module:function, which must be importable."
-        ) from error
+    function = named_function(name, known="sface, dlib, oracle or ")
+    return CallableEvaluator(function, name=name)

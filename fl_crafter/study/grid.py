@@ -182,6 +182,7 @@ def _results(
         suite=plan.suite,
         budget=plan.budget,
         attacks={attack.name: str(attack) for attack in plan.attacks()},
+        generator=plan.generator,
         settings={point.name: str(point.settings) for point in points},
         versions=versions(),
         machine=machine(),

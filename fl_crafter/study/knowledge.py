@@ -10,6 +10,7 @@ from torch import Tensor
 from fl_crafter.assets import load_amortiser, load_decoder, load_encoder, load_generator
 from fl_crafter.attacks.base import AttackerKnowledge
 from fl_crafter.defences.configured import DefenceSettings, build_defence
+from fl_crafter.models.generator import ImageGenerator
 
 
 def attacker_knowledge(
@@ -44,6 +45,17 @@ def attacker_knowledge(
         public_labels=public_labels,
         query_image=query_image,
     )
+
+
+def with_generator(knowledge: AttackerKnowledge, generator: ImageGenerator) -> AttackerKnowledge:
+    """The knowledge with another prior of faces, for which there is no amortiser.
+
+    Args:
+        knowledge: of any eavesdropper.
+        generator: brought along; moves to where the encoder computes.
+    """
+    device = next(knowledge.encoder.parameters()).device
+    return replace(knowledge, generator=generator.to(device), amortiser=None)
 
 
 def with_defence(

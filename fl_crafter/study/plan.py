@@ -35,6 +35,7 @@ class Plan:
         seeds: of the defences' and the attacks' randomness.
         evaluators: `sface`, `dlib`, `oracle` or
             `package.module:function`; the first is the main one.
+        generator: `package.module:function` of the attacks' prior; empty for the shipped one.
     """
 
     data: str
@@ -48,6 +49,7 @@ class Plan:
     budget: str
     seeds: tuple[int, ...]
     evaluators: tuple[str, ...]
+    generator: str = ""
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -85,6 +87,8 @@ class Plan:
         own = dataclasses.asdict(self)
         for name in ("root", "defences", "seeds"):
             del own[name]
+        if not self.generator:
+            del own["generator"]
         return own | {
             "evaluators": list(self.evaluators),
             "attacks": [str(attack) for attack in self.attacks()],

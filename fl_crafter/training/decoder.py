@@ -9,9 +9,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from fl_crafter.models.critic import Critic
 from fl_crafter.models.generator import Generator
 from fl_crafter.training import augment
+from fl_crafter.training.adversary import Adversary
 from fl_crafter.training.loop import Trainable, cosine_rate, run_training, update_average
+
+R1_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class DecoderTraining:
         batch_size: images per update.
         learning_rate: peak of the cosine schedule.
         perceptual_weight: of the distance between the features of image and reconstruction.
+        adversarial_weight: of the judgement of a critic that learns beside the decoder; 0 for none.
+        critic_rate: the critic's constant learning rate.
         grey: share of images turned to grey.
         seed: of order and augmentation.
     """
@@ -31,6 +37,8 @@ class DecoderTraining:
     batch_size: int = 32
     learning_rate: float = 1e-3
     perceptual_weight: float = 0.1
+    adversarial_weight: float = 0.0
+    critic_rate: float = 4e-4
     grey: float = 0.25
     seed: int = 0
 
@@ -64,6 +72,7 @@ def train_decoder(
     average = copy.deepcopy(decoder)
     optimizer = torch.optim.Adam(decoder.parameters(), betas=(0.9, 0.99))
     device = next(decoder.parameters()).device
+    adversary = _adversary(settings, images.shape[-1], device)
 
     def step(index: int) -> dict[str, float]:
         for group in optimizer.param_groups:
@@ -81,13 +90,21 @@ def train_decoder(
         pixel = F.l1_loss(rebuilt, image) + F.mse_loss(rebuilt, image)
         perception = F.l1_loss(encoder(rebuilt), clean)
         loss = pixel + settings.perceptual_weight * perception
+        figures = {"pixel": pixel.item(), "feature": perception.item()}
+        if adversary is not None:
+            figures["gap"] = adversary.learn(image, rebuilt, index=index)
+            loss = loss + settings.adversarial_weight * adversary.judgement(rebuilt)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         update_average(average, decoder, decay=min(0.998, (index + 1) / (index + 10)))
-        return {"pixel": pixel.item(), "feature": perception.item()}
+        return figures
 
-    trainable = Trainable({"decoder": decoder, "average": average}, {"adam": optimizer}, random)
+    modules: dict[str, nn.Module] = {"decoder": decoder, "average": average}
+    optimizers: dict[str, torch.optim.Optimizer] = {"adam": optimizer}
+    if adversary is not None:
+        modules["critic"], optimizers["critic"] = adversary.critic, adversary.optimizer
+    trainable = Trainable(modules, optimizers, random)
     figures = run_training(
         step,
         trainable,
@@ -97,6 +114,16 @@ def train_decoder(
         checkpoint=checkpoint,
     )
     return average.eval(), figures
+
+
+def _adversary(settings: DecoderTraining, side: int, device: torch.device) -> Adversary | None:
+    """A fresh critic of the seed, where it has a say."""
+    if not settings.adversarial_weight:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        critic = Critic((48, 96, 192, 256), image_size=side, kernel=4, norm=False)
+    return Adversary(critic.to(device), rate=settings.critic_rate, r1_weight=R1_WEIGHT)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from fl_crafter.models.critic import Critic
 from fl_crafter.models.generator import Generator
 from fl_crafter.models.split import SplitModel
 from fl_crafter.training import augment
+from fl_crafter.training.adversary import Adversary
 from fl_crafter.training.loop import Trainable, cosine_rate, run_training, update_average
 
 
@@ -131,9 +132,7 @@ def train_prior(
     average = copy.deepcopy(generator)
     autoencoder = nn.ModuleDict({"generator": generator, "inference": inference})
     optimizer = torch.optim.Adam(autoencoder.parameters(), betas=(0.5, 0.99))
-    critic_optimizer = torch.optim.Adam(
-        critic.parameters(), lr=settings.critic_rate, betas=(0.0, 0.99)
-    )
+    adversary = Adversary(critic, rate=settings.critic_rate, r1_weight=settings.r1_weight)
     for module in (autoencoder, critic, perceptual.encoder, perceptual.cloud):
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -143,18 +142,6 @@ def train_prior(
         image = augment.random_zoom(image, amount=0.1, random=random)
         image = augment.random_grey(image, share=settings.grey, random=random)
         return image.to(device, memory_format=torch.channels_last)
-
-    def step_critic(image: Tensor, fake: Tensor, index: int) -> float:
-        real = image.detach().requires_grad_(index % 8 == 0)
-        real_score, fake_score = critic(real), critic(fake.detach())
-        loss = F.softplus(-real_score).mean() + F.softplus(fake_score).mean()
-        if index % 8 == 0:
-            (slope,) = torch.autograd.grad(real_score.sum(), real, create_graph=True)
-            loss = loss + 8 * settings.r1_weight / 2 * slope.square().sum((1, 2, 3)).mean()
-        critic_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        critic_optimizer.step()
-        return (real_score.mean() - fake_score.mean()).item()
 
     def step(index: int) -> dict[str, float]:
         for group in optimizer.param_groups:
@@ -174,8 +161,8 @@ def train_prior(
         loss = pixel + settings.perceptual_weight * perception + settings.kl_weight * divergence
         figures = {"pixel": pixel.item(), "feature": perception.item(), "kl": divergence.item()}
         if adversarial:
-            figures["gap"] = step_critic(image, output[len(image) :], index)
-            judgement = F.softplus(-critic(output)).mean()
+            figures["gap"] = adversary.learn(image, output[len(image) :], index=index)
+            judgement = adversary.judgement(output)
             loss = loss + settings.adversarial_weight * judgement
             figures["judged"] = judgement.item()
         optimizer.zero_grad(set_to_none=True)
@@ -186,7 +173,7 @@ def train_prior(
 
     trainable = Trainable(
         {"autoencoder": autoencoder, "critic": critic, "average": average},
-        {"autoencoder": optimizer, "critic": critic_optimizer},
+        {"autoencoder": optimizer, "critic": adversary.optimizer},
         random,
     )
     figures = run_training(

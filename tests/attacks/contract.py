@@ -73,7 +73,7 @@ class AttackContract(ABC):
         parameters = inspect.signature(type(attack).reconstruct).parameters
         assert list(parameters) == ["self", "feature", "knowledge", "random"]
         known = {each.name for each in dataclasses.fields(AttackerKnowledge)}
-        networks = {"encoder", "generator", "amortiser", "decoder"}
+        networks = {"encoder", "generator", "amortiser", "decoder", "defence_decoder"}
         public = {"public_image", "query_image", "public_labels"}
         assert known == networks | public | {"release", "memory", "labels"}
 

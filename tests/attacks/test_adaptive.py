@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fl_crafter.attacks.adaptive import AdaptiveDecoder
+from fl_crafter.attacks.adaptive import AdaptiveDecoder, fresh_decoder
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.attacks.black_box import BlackBoxDecoder
 from tests.attacks.contract import AttackContract, knowledge_of
-from tests.world import World, pictures, seeded
+from tests.world import SIZE, World, pictures, seeded
 
 
 def scramble(feature: Tensor) -> Tensor:
@@ -61,6 +61,22 @@ def test_it_sees_through_a_defence_that_it_knows(world: World) -> None:
     adaptive = error(AdaptiveDecoder(**settings), protected, image, knowledge)
 
     assert adaptive < 0.85 * fixed
+
+
+def test_it_goes_on_with_the_decoder_of_a_trained_defence(world: World) -> None:
+    other = fresh_decoder(world.feature.shape[1:], SIZE, dense=False).requires_grad_(False)
+    knowledge = replace(knowing(world), defence_decoder=other)
+    still = AdaptiveDecoder(steps=1, learning_rate=1e-9)
+    found = still.reconstruct(world.feature, knowledge, random=seeded()).image
+    torch.testing.assert_close(found, other(world.feature), atol=1e-4, rtol=0)
+    black_box = BlackBoxDecoder(steps=0).reconstruct(world.feature, knowledge, random=seeded())
+    torch.testing.assert_close(black_box.image, world.decoder(world.feature))
+
+
+def test_a_generator_without_an_amortiser_is_not_re_tuned(world: World) -> None:
+    knowledge = replace(knowing(world), amortiser=None)
+    assert not AdaptiveDecoder(start="generator").applies(knowledge)
+    assert AdaptiveDecoder().applies(knowledge)
 
 
 def test_it_takes_no_more_faces_than_asked(world: World) -> None:

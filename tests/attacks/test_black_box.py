@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fl_crafter.attacks.base import Attack
-from fl_crafter.attacks.black_box import BlackBoxDecoder
+from fl_crafter.attacks.black_box import AdversarialDecoder, BlackBoxDecoder
 from tests.attacks.contract import AttackContract, knowledge_of
 from tests.world import World, pictures, seeded
 
@@ -15,6 +15,20 @@ from tests.world import World, pictures, seeded
 class TestBlackBoxDecoder(AttackContract):
     def build(self) -> Attack:
         return BlackBoxDecoder(steps=3, batch_size=4, learning_rate=1e-2)
+
+
+class TestAdversarialDecoder(AttackContract):
+    def build(self) -> Attack:
+        return AdversarialDecoder(steps=3, batch_size=4, learning_rate=1e-2)
+
+
+def test_the_critic_has_a_say(world: World) -> None:
+    known, how = knowledge_of(world), {"steps": 3, "batch_size": 4, "learning_rate": 1e-2}
+    one, other = (
+        kind(**how).reconstruct(world.feature, known, random=seeded()).image
+        for kind in (BlackBoxDecoder, AdversarialDecoder)
+    )
+    assert not torch.equal(one, other)
 
 
 def test_without_steps_the_prepared_decoder_is_used(world: World) -> None:

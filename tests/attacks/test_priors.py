@@ -86,6 +86,16 @@ def test_a_generator_that_was_brought_along_is_searched(world: World) -> None:
     assert hybrid.reconstruct(feature, knowledge, random=seeded()).image.shape == image.shape
 
 
+def test_without_an_amortiser_the_mean_face_is_among_the_starts(world: World) -> None:
+    knowledge = replace(knowledge_of(world), amortiser=None)
+    none = LevenbergMarquardt(steps=0)
+    attack = WhiteBoxLatent(inverter=none, candidates=1)
+    mean = world.generator(torch.zeros(1, world.generator.latent_size))
+    feature = world.encoder(mean)
+    found = attack.reconstruct(feature, knowledge, random=seeded()).image
+    torch.testing.assert_close(found, mean, atol=1e-4, rtol=1e-3)
+
+
 def test_a_range_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="white must be more"):
         AdaptedGenerator(Synthesis(), latent_shape=(2, 4), size=SIZE, low=1.0, high=1.0)

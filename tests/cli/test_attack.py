@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from typer.testing import Result
 
+from fl_crafter.attacks.priors import AdaptedGenerator
 from fl_crafter.training.loop import write_safetensors
 from fl_crafter.transcript import Transcript, read_features
 
@@ -96,6 +97,41 @@ def test_features_of_other_systems_are_read_in_order(tmp_path: Path) -> None:
     found = read_features(tmp_path)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, feature, atol=1e-3, rtol=1e-3)
+
+
+class Grey(nn.Module):
+    """Draws one grey for the whole picture; black is -1 and white 1."""
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return torch.tanh(latent.mean(1))[:, None, None, None].expand(-1, 3, 16, 16)
+
+
+def grey(side: int = 64) -> AdaptedGenerator:
+    return AdaptedGenerator(Grey(), latent_shape=(5,), size=side)
+
+
+def small() -> AdaptedGenerator:
+    return grey(32)
+
+
+def test_a_generator_can_be_brought_along(
+    run: Callable[..., Result], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    record, out = transcript(tmp_path / "transcript.safetensors"), tmp_path / "out"
+    wanted = ("--attack", "white_box_latent", "--budget", "smoke", "--generator")
+    for name, named in {
+        "no.such:network": ("'no.such:network'", "importable"),
+        "tests.cli.test_attack:nothing": ("nothing",),
+        "tests.cli.test_attack:Path": ("PosixPath", "ImageGenerator"),
+        "tests.cli.test_attack:small": ("[3, 32, 32]", "[3, 64, 64]"),
+    }.items():
+        refused("attack", record, "--out", out, *wanted, name, named=named)
+        assert not out.exists()
+    result = run("attack", record, "--out", out, *wanted, "tests.cli.test_attack:grey")
+    assert result.exit_code == 0, result.output
+    image = load_file(out / "white_box_latent.safetensors")["image"]
+    assert image.shape == (2, 3, 64, 64)
+    assert float(image.flatten(1).std(1).max()) < 1e-6, "drawn by another generator"
 
 
 def test_attack_writes_what_it_sees(run: Callable[..., Result], tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from simulations.evaluation import shares
         (("--suite", "mine"), "'mine'"),
         (("--budget", "huge"), "'huge'"),
         (("--evaluator", "no.such:network"), "'no.such:network'"),
+        (("--generator", "no.such:network"), "'no.such:network'"),
         (("--data", "faces94"), "faces94"),
         ((), "absent"),
     ],

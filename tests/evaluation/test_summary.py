@@ -55,7 +55,7 @@ def test_a_summary_has_the_fields_that_others_read(world, tmp_path):
 
 def test_good_attacks_raise_no_doubt_but_few_people_do(world):
     summary = make_summary(world, {"none": lambda raw, attack: raw})
-    assert summary.unreliable == ("Only 8 people: the intervals are wide.",)
+    assert summary.unreliable == ("Failed check, enough people: 8 people; at least 10 are wanted.",)
 
 
 def test_weak_attacks_and_a_weak_white_box_are_flagged(world):
@@ -65,11 +65,14 @@ def test_weak_attacks_and_a_weak_white_box_are_flagged(world):
     def weak_white(raw, attack):
         return raw if attack.startswith("black") else 1 - raw
 
-    assert any("weak attacks" in d for d in make_summary(world, {"none": weak}).unreliable)
+    assert any(
+        "undefended faces are recognised" in d
+        for d in make_summary(world, {"none": weak}).unreliable
+    )
     doubts = make_summary(world, {"none": weak_white}).unreliable
-    assert any("knows more should reach more" in d for d in doubts)
+    assert any("white box at least as good as black box" in d for d in doubts)
     doubts = make_summary(world, {"crafter": weak}).unreliable
-    assert any("no run without defence" in d for d in doubts)
+    assert any("nothing ran without defence" in d for d in doubts)
 
 
 def test_a_summary_of_nothing_is_refused(world):

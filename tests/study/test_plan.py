@@ -55,6 +55,11 @@ def test_a_wrong_point_gets_one_sentence(text: str, named: str) -> None:
         parse_defences(text)
 
 
+def test_only_a_generator_that_was_brought_along_makes_another_evaluation() -> None:
+    assert "generator" not in plan().fixed()
+    assert plan(generator="a:b").fixed() == plan().fixed() | {"generator": "a:b"}
+
+
 def plan(**changes: object) -> Plan:
     known: dict[str, object] = {
         "data": "celeba",

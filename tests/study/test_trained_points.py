@@ -74,6 +74,7 @@ def test_a_trained_defence_stands_on_its_own_networks(bench: Bench, tmp_path: Pa
         score = made.model.logits(image)
     none = bench.defence(parse_defences("none")[0])
     assert bench.facing(none) is bench
+    assert facing.knowledge.defence_decoder is defence.decoder is not None
 
     cell, _ = measure(bench, point, 0)
     labels = bench.faces.attributes[bench.test]

@@ -78,11 +78,15 @@ def prior_trainer(seed: int, checkpoint: Path | None) -> Trained:
     return before, trained, figures
 
 
-def decoder_trainer(seed: int, checkpoint: Path | None) -> Trained:
+def decoder_trainer(
+    seed: int, checkpoint: Path | None, *, adversarial_weight: float = 0.0
+) -> Trained:
     torch.manual_seed(seed)
     fresh = ConvolutionalDecoder(4, widths=(8, 6, 4))
     before = _copy(fresh)
-    settings = DecoderTraining(steps=STEPS, batch_size=8, seed=seed)
+    settings = DecoderTraining(
+        steps=STEPS, batch_size=8, adversarial_weight=adversarial_weight, seed=seed
+    )
     victim = frozen_split().encoder
     trained, figures = train_decoder(
         fresh, victim, images(), settings=settings, checkpoint=checkpoint
@@ -163,6 +167,7 @@ TRAINERS: dict[str, Trainer] = {
     "encoder": encoder_trainer,
     "prior": prior_trainer,
     "decoder": decoder_trainer,
+    "adversarial decoder": partial(decoder_trainer, adversarial_weight=1.0),
     "amortiser": amortiser_trainer,
     "advlearn": advlearn_trainer,
     "disco": disco_trainer,
@@ -172,6 +177,7 @@ FIGURES = {
     "encoder": {"loss"},
     "prior": {"pixel", "feature", "kl", "gap", "judged"},
     "decoder": {"pixel", "feature"},
+    "adversarial decoder": {"pixel", "feature", "gap"},
     "amortiser": {"latent", "feature"},
     "advlearn": {"decoder", "task", "hidden"},
     "disco": {"decoder", "task"},
