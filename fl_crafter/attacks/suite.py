@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fl_crafter.attacks.adaptive import AdaptiveDecoder
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
-from fl_crafter.attacks.black_box import BlackBoxDecoder
+from fl_crafter.attacks.black_box import AdversarialDecoder, BlackBoxDecoder
 from fl_crafter.attacks.floors import (
     AttributeMeanFace,
     AverageFace,
@@ -78,6 +78,7 @@ def _gpu() -> list[Attack]:
     return [
         *_floors(images=4000),
         BlackBoxDecoder(steps=3000),
+        AdversarialDecoder(steps=3000),
         undo(name="un_crafter_ridge"),
         undo(network, name="un_crafter_network"),
         learn(),
