@@ -69,7 +69,7 @@ def test_all_imports_are_declared() -> None:
     providers = importlib.metadata.packages_distributions() | NOT_INSTALLED
     scripts = [path for path in source_files() if path.suffix == ".py"]
     foreign = set().union(*map(imported_names, scripts))
-    foreign -= {*PACKAGES, "tests", "benchmarks", "examples", *sys.stdlib_module_names}
+    foreign -= {*PACKAGES, "tests", "benchmarks", "docs", "examples", *sys.stdlib_module_names}
     undeclared = {
         name
         for name in foreign
