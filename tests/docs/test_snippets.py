@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import sys
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,11 +76,11 @@ def flwr_app() -> typer.Typer:
 def parse(application: typer.Typer, name: str, arguments: list[str]) -> None:
     """Parse with the real command line, down to the last sub-command, and run nothing."""
     command: Any = typer.main.get_command(application)
-    context = command.make_context(name, list(arguments))
-    while hasattr(command, "resolve_command"):
-        rest = [*context.protected_args, *context.args]
-        name, command, rest = command.resolve_command(context, rest)
-        context = command.make_context(name, rest, parent=context)
+    while hasattr(command, "commands") and arguments != ["--help"]:
+        name, *arguments = arguments
+        assert name in command.commands, name
+        command = command.commands[name]
+    command.make_context(name, arguments, resilient_parsing="--help" in arguments)
 
 
 def check_command(words: list[str]) -> None:
@@ -90,7 +91,9 @@ def check_command(words: list[str]) -> None:
     if name == "fl-crafter":
         parse(app, name, arguments)
     elif name == "flwr":
-        parse(flwr_app(), name, arguments)
+        with warnings.catch_warnings():  # of what Flower asks of typer
+            warnings.simplefilter("ignore", DeprecationWarning)
+            parse(flwr_app(), name, arguments)
     elif words[:3] == ["python", "-m", "simulations"]:
         parse(simulations_app, "simulations", words[3:])
     elif words[:2] == ["python", "-m"]:
@@ -122,19 +125,24 @@ def commands(block: str) -> list[list[str]]:
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-@pytest.mark.parametrize("page", with_block("sh", ""), ids=name_of)
+UNNAMED = re.compile(r"^```\n((?:fl-crafter|make) .*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", with_block("sh"), ids=name_of)
 def test_shell_parses(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     blocks = [example.parsed for example in parts(page, CodeBlockParser("sh", bool))]
-    blocks += re.findall(
-        r"^```\n((?:fl-crafter|make) .*?)^```", page.read_text("utf-8"), re.M | re.S
-    )
+    blocks += UNNAMED.findall(page.read_text("utf-8"))
     assert blocks
-    for words in [words for block in blocks for words in commands(block)]:
-        check_command(words)
+    for block in blocks:
+        for words in commands(block):
+            check_command(words)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+TODAYS = [page for page in PAGES if page.parent.name != "results"]  # those name what was run then
+
+
+@pytest.mark.parametrize("page", TODAYS, ids=name_of)
 def test_named_commands_exist(page: Path) -> None:
     group: Any = typer.main.get_command(app)
     for name, inner in re.findall(r"`fl-crafter ([a-z]+)(?: ([a-z]+))?", page.read_text("utf-8")):
@@ -158,4 +166,4 @@ def test_sessions_end_as_shown(page: Path, reader: Path) -> None:
                 application, arguments = simulations_app, arguments[2:]
             result = CliRunner().invoke(application, arguments, env={"COLUMNS": "300"})
             assert result.exception is None or isinstance(result.exception, SystemExit)
-            assert result.output.strip() == shown.strip(), command
+            assert result.output.replace(str(reader), "...").strip() == shown.strip()
