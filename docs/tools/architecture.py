@@ -11,10 +11,11 @@ from fl_crafter.files import write_text
 PACKAGES = ("fl_crafter", "strategies", "simulations")
 DRAWING = Path(__file__).resolve().parents[1] / "diagrams" / "architecture.svg"
 WIDTH, ROW, BOX, HEIGHT = 760, 74, 104, 30
-STYLE = (
-    "text{font:13px sans-serif;text-anchor:middle;fill:var(--md-default-fg-color,#6e7781)}"
-    "rect,path{fill:none;stroke:var(--md-default-fg-color--light,#6e7781);stroke-width:1.2}"
-    "path{opacity:.6}.own{stroke:var(--md-accent-fg-color,#009688);stroke-width:2}"
+STYLE = (  # all of it inside the diagram: the page has icons that are drawings too
+    ".diagram text{font:13px sans-serif;text-anchor:middle;fill:var(--md-default-fg-color,#6e7781)}"
+    ".diagram rect,.diagram path{fill:none;stroke:var(--md-default-fg-color--light,#6e7781)}"
+    ".diagram path{opacity:.6}"
+    ".diagram .own{stroke:var(--md-accent-fg-color,#009688);stroke-width:2}"
 )
 
 
@@ -78,7 +79,8 @@ def draw() -> str:
     }
     lines = [*_arrows(reduced, at), *_boxes(at)]
     height = ROW * (len(rows) - 1) + 40
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}">'
+    size = f'viewBox="0 0 {WIDTH} {height}"'
+    head = f'<svg class="diagram" xmlns="http://www.w3.org/2000/svg" {size}>'
     return "\n".join([head, f"<style>{STYLE}</style>", *lines, "</svg>", ""])
 
 
