@@ -69,7 +69,7 @@ def _sort(rows: list[list[str]], neighbours: Callable[[str], Iterable[str]]) -> 
 
 
 def draw() -> str:
-    """The SVG: what follows from two arrows together is not drawn a third time."""
+    """The SVG: what follows from two lines together is not drawn a third time."""
     reduced = nx.transitive_reduction(parts())
     rows = layers(reduced)
     at = {
