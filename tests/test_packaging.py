@@ -88,6 +88,20 @@ def test_all_requirements_are_pinned() -> None:
     assert required <= pinned
 
 
+def test_workflows_pin_their_actions_and_call_targets_that_exist() -> None:
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    if not (ROOT / ".github").is_dir():
+        pytest.skip("a source archive has no workflows")
+    text = "".join(path.read_text(encoding="utf-8") for path in workflows)
+    actions = re.findall(r"uses: (\S+)", text)
+    assert actions
+    loose = [each for each in actions if not re.search(r"@[0-9a-f]{40}$|^[.]/", each)]
+    assert loose == []
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"run: make (\S+)", text)) <= targets
+
+
 def test_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
     pytest.importorskip("hatchling")
     build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
