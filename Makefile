@@ -1,4 +1,4 @@
-# Needs make and Python 3.11 or newer. `make demo` and `make test` set up .venv by themselves, once,
+# Needs make and Python 3.11 or newer. All but `clean` set up .venv by themselves, once,
 # and again when the requirements change. Name another interpreter with `make test PYTHON=python3.12`.
 
 PYTHON ?= python3
@@ -11,13 +11,15 @@ LINT_READY := $(VENV)/.ready-lint
 REQUIREMENTS := pyproject.toml constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint docs dist bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   protect real faces, attack them, write out/demo/report.html"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff, pyright and the import contracts"
+	@echo "make docs   build the pages into out/docs/index.html, without network"
+	@echo "make dist   build wheel and source archive into dist/"
 	@echo "make bench  run the benchmarks"
 	@echo "make clean  remove .venv, caches and builds (never out/)"
 	@echo "More arguments go into ARGS: make test ARGS='-k transcript'"
@@ -33,6 +35,12 @@ lint: $(LINT_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
+
+dist: $(READY)
+	$(BIN)/hatchling build
 
 bench: $(READY)
 	$(BIN)/fl-crafter bench crafting $(ARGS)

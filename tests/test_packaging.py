@@ -69,7 +69,7 @@ def test_all_imports_are_declared() -> None:
     providers = importlib.metadata.packages_distributions() | NOT_INSTALLED
     scripts = [path for path in source_files() if path.suffix == ".py"]
     foreign = set().union(*map(imported_names, scripts))
-    foreign -= {*PACKAGES, "tests", "benchmarks", "examples", *sys.stdlib_module_names}
+    foreign -= {*PACKAGES, "tests", "benchmarks", "docs", "examples", *sys.stdlib_module_names}
     undeclared = {
         name
         for name in foreign
@@ -86,6 +86,20 @@ def test_all_requirements_are_pinned() -> None:
     declared = PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
     required = {normalised(re.split(r"[\[<>=!~; ]", entry)[0]) for entry in declared}
     assert required <= pinned
+
+
+def test_workflows_pin_their_actions_and_call_targets_that_exist() -> None:
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    if not (ROOT / ".github").is_dir():
+        pytest.skip("a source archive has no workflows")
+    text = "".join(path.read_text(encoding="utf-8") for path in workflows)
+    actions = re.findall(r"uses: (\S+)", text)
+    assert actions
+    loose = [each for each in actions if not re.search(r"@[0-9a-f]{40}$|^[.]/", each)]
+    assert loose == []
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"run: make (\S+)", text)) <= targets
 
 
 def test_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def prepare_truth(faces: Faces, *, evaluator: Evaluator) -> PrivateTruth:
 
     Raises:
         InputError: a private person lacks training or test photographs, or there are fewer than
-        two.
+            two.
     """
     roles = faces.role
     train, test = (
