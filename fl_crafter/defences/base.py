@@ -26,13 +26,13 @@ class Protected:
     """Features that a defence releases, and how it went.
 
     Attributes:
-        feature: `[batch, channels, rows, columns]`. With status `diverged` or
-            `identified` it must not be released.
+        feature: of the clean feature's shape. With status `diverged` or `identified` it must not
+            be released.
         status: see `Status`.
         figures: what the defence measured, by name, such as `utility_loss`.
     """
 
-    feature: Float[Tensor, "batch channels rows columns"]
+    feature: Float[Tensor, "batch *shape"]
     status: Status = Status.OK
     figures: dict[str, float] = field(default_factory=dict)
 

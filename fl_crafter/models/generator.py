@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fl_crafter.models.split import freeze
+
 
 @dataclass(frozen=True)
 class GeneratorShape:
@@ -101,3 +103,28 @@ class Generator(ImageGenerator):
     ) -> Float[Tensor, "batch 3 height width"]:
         """See `ImageGenerator`."""
         return torch.sigmoid(self.layers(latent))
+
+
+class WrappedGenerator(ImageGenerator):
+    """Any generator with a latent, frozen, as one of ours.
+
+    Args:
+        module: maps latents `[batch, latent_size]` to images.
+        latent_size: number of latent dimensions, which N(0, I) is drawn in.
+        low: the module's value of black: -1 where it ends in a hyperbolic tangent.
+        high: its value of white.
+    """
+
+    def __init__(
+        self, module: nn.Module, *, latent_size: int, low: float = 0.0, high: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.module = freeze(module)
+        self.latent_size = latent_size
+        self.low, self.high = low, high
+
+    def forward(
+        self, latent: Float[Tensor, "batch latent_size"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """See `ImageGenerator`."""
+        return ((self.module(latent) - self.low) / (self.high - self.low)).clamp(0, 1)
