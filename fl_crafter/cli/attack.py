@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from fl_crafter.attacks.base import Attack
 
+DRAWN = 1000  # public faces
+
 
 def attack(
     features: Annotated[
@@ -62,7 +64,7 @@ def attack(
     if left:
         random = torch.Generator().manual_seed(seed)
         knowledge = attacker_knowledge(
-            torch.zeros(0, 3, 64, 64), drawn=1000, random=random, weights=weights
+            torch.zeros(0, 3, 64, 64), drawn=DRAWN, random=random, weights=weights
         )
         if defence is not None:
             knowledge = with_defence(knowledge, defence, random=random, weights=weights)

@@ -116,6 +116,7 @@ def test_attack_writes_what_it_sees(run: Callable[..., Result], tmp_path: Path) 
 def test_attacks_that_are_done_are_kept(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("fl_crafter.cli.attack.DRAWN", 40)
     record = transcript(tmp_path / "transcript.safetensors")
     out, alone = tmp_path / "out", tmp_path / "alone"
     both = ("--attack", "average_face", "--attack", "black_box_decoder")
