@@ -67,6 +67,9 @@ def run(
     except RunFailed as error:
         _errors.print(f"[red]failed:[/] {escape(str(error))}")
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        _errors.print("[yellow]stopped:[/] --resume goes on from what the server has stored.")
+        raise typer.Exit(130) from None
 
 
 @app.command()

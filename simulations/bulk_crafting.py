@@ -63,26 +63,15 @@ class ShardWriter:
     """
 
     def __init__(self, settings: BulkSettings, device: str) -> None:
-        import torch
+        from fl_crafter.protection import Protector
 
-        from fl_crafter.assets import load_encoder, load_generator
-        from fl_crafter.defences.configured import DefenceSettings, build_defence
-        from fl_crafter.defences.crafter.crafter import CrafterSettings
-
-        self.settings, self.device = settings, device
-        model = load_encoder()
-        self.encoder = model.encoder.to(device)
-        random = torch.Generator().manual_seed(settings.seed)
-        with torch.no_grad():
-            drawn = load_generator().sample(1000, random=random)
-            public = torch.cat([self.encoder(part.to(device)) for part in drawn.split(64)])
-        crafter = CrafterSettings(utility_weight=settings.utility_weight, steps=settings.steps)
-        self.defence = build_defence(
-            settings.defence,
-            encoder=self.encoder,
-            cloud=model.cloud.to(device),
-            public_feature=public,
-            settings=DefenceSettings(crafter=crafter),
+        self.settings = settings
+        self.protector = Protector(
+            defence=settings.defence,
+            utility_weight=settings.utility_weight,
+            steps=settings.steps,
+            seed=settings.seed,
+            device=device,
         )
 
     def write(self, shard: Shard) -> int:
@@ -94,7 +83,7 @@ class ShardWriter:
         import torch
 
         from fl_crafter.defences.base import Status
-        from fl_crafter.faces.photo import read_photo
+        from fl_crafter.faces.images import read_images
         from fl_crafter.training.loop import write_safetensors
 
         # a shard's randomness is its own, so that it does not matter who makes it, and when
@@ -103,10 +92,8 @@ class ShardWriter:
         released = []
         for begin in range(0, len(shard.photographs), self.settings.batch):
             paths = shard.photographs[begin : begin + self.settings.batch]
-            image = torch.stack([read_photo(path, crop=None, size=64) for path in paths])
-            with torch.no_grad():
-                feature = self.encoder(image.to(self.device))
-            protected = self.defence.protect(feature, random=random)
+            feature = self.protector.encode(read_images(paths, size=self.protector.size))
+            protected = self.protector.defence.protect(feature, random=random)
             if protected.status == Status.DIVERGED:
                 raise InputError(f"crafting diverged and {shard.path} was not written.")
             released.append(protected.feature.cpu())
@@ -171,7 +158,9 @@ def craft_with_ray(
 
 @app.command()
 def main(
-    photographs: Annotated[Path, typer.Argument(help="Folder with one sub-folder per person.")],
+    photographs: Annotated[
+        Path, typer.Argument(help="Folder of photographs; its sub-folders are read too.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the shards.")],
     defence: Annotated[str, typer.Option()] = "crafter",
     utility_weight: Annotated[float, typer.Option()] = 10.0,
@@ -183,11 +172,10 @@ def main(
     workers: Annotated[int, typer.Option(min=0, help="0 takes all that there is room for.")] = 0,
 ) -> None:
     """Write features that may be shared, in shards; row order is that of the sorted paths."""
-    from fl_crafter.faces.photo import list_people, require_root
+    from fl_crafter.faces.images import find_photos
 
     try:
-        folder = require_root(photographs, holds="one sub-folder per person").resolve()
-        paths = [path for own in list_people(folder).values() for path in own]
+        paths = find_photos(photographs.resolve())
         settings = BulkSettings(defence, utility_weight, steps, batch, seed)
         shards = plan(paths, out.resolve(), rows=shard_rows)
         made = craft_with_ray(shards, settings, gpus_per_worker=gpus_per_worker, workers=workers)

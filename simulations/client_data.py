@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float, Int64
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from fl_crafter.assets import asset_hash, load_encoder, load_generator
 from fl_crafter.defences.base import Defence
@@ -24,7 +24,7 @@ from fl_crafter.errors import InputError
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.faces.splits import partition_people
-from fl_crafter.models.split import Encoder, SplitModel, feature_shape
+from fl_crafter.models.split import SplitModel, feature_shape
 from fl_crafter.training.loop import write_safetensors
 from fl_crafter.transcript import Purpose
 from simulations.config import SimulationConfig
@@ -132,7 +132,7 @@ def encoder_hash(weights: str) -> str:
 
 @torch.no_grad()
 def encode(
-    encoder: Encoder, image: Float[Tensor, "count 3 height width"], *, device: str = "cpu"
+    encoder: nn.Module, image: Float[Tensor, "count 3 height width"], *, device: str = "cpu"
 ) -> Float[Tensor, "count channels rows columns"]:
     """Clean features of images in [0, 1], on the CPU."""
     encoder = encoder.to(device)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from examples.mobile_stylegan.graph import OpenVinoGraph
-from fl_crafter.attacks.priors import AdaptedGenerator
 from fl_crafter.errors import InputError
+from fl_crafter.models.adapted import AdaptedGenerator
 
 SIDE = 64
 WIDTH = 512

@@ -1,12 +1,21 @@
 """`fl-crafter attack`: see what an eavesdropper sees in features that it recorded."""
 
+import hashlib
+from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fl_crafter.cli.evaluate import GENERATOR_HELP
+from fl_crafter.cli.options import GeneratorOption, JsonOption
 from fl_crafter.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fl_crafter.attacks.base import Attack
+
+DRAWN = 1000  # public faces
 
 
 def attack(
@@ -28,23 +37,67 @@ def attack(
         Path | None,
         typer.Option(help="Folder of `fl-crafter train` for the encoder that made the features."),
     ] = None,
-    generator: Annotated[str, typer.Option(help=GENERATOR_HELP)] = "",
+    generator: GeneratorOption = "",
     seed: Annotated[int, typer.Option(help="Of restarts and training.")] = 0,
+    json: JsonOption = False,
 ) -> None:
     """Reconstruct images from features that crossed the wire; knows no truth.
 
     The public photographs of the eavesdropper are drawn from the generator of the weights.
+    Stopped by Ctrl-C, it goes on with the same command.
     """
     import torch
 
-    from fl_crafter.assets import load_encoder
-    from fl_crafter.attacks.suite import BUDGETS, run_suite, standard
-    from fl_crafter.cli.files import write_contact_sheet
-    from fl_crafter.models.split import feature_shape
+    from fl_crafter.attacks.suite import run_suite
+    from fl_crafter.cli.contact_sheet import write_contact_sheet
+    from fl_crafter.progress import Remaining
     from fl_crafter.study.knowledge import attacker_knowledge, with_defence, with_generator
     from fl_crafter.study.named import named_generator
     from fl_crafter.training.loop import write_safetensors
     from fl_crafter.transcript import read_features
+
+    chosen = _chosen(name, budget, adaptive=defence is not None)
+    feature = read_features(features)
+    _check_shape(feature, features, weights)
+    brought = named_generator(generator, size=64) if generator else None
+    asked = f"{budget} {defence} {weights} {generator} {seed} {_digest(feature)}"
+    digests = {each.name: hashlib.sha256(f"{asked} {each}".encode()).hexdigest() for each in chosen}
+    files = {each.name: out / f"{each.name}.safetensors" for each in chosen}
+    left = [each for each in chosen if _stored(files[each.name]) != digests[each.name]]
+    if left:
+        random = torch.Generator().manual_seed(seed)
+        knowledge = attacker_knowledge(
+            torch.zeros(0, 3, 64, 64), drawn=DRAWN, random=random, weights=weights
+        )
+        if brought is not None:
+            knowledge = with_generator(knowledge, brought)
+        if defence is not None:
+            knowledge = with_defence(knowledge, defence, random=random, weights=weights)
+        remaining = Remaining(len(left))
+        for each in left:
+            # randomness of its own, so that it does not matter which attacks were done before
+            own = torch.Generator().manual_seed(int(digests[each.name][:15], 16))
+            for _, result, _ in run_suite([each], feature, knowledge, random=own):
+                image = result.image.cpu().clamp(0, 1)
+                write_contact_sheet(image[:100], out / f"{each.name}.png")
+                known = {"digest": digests[each.name]}
+                write_safetensors(files[each.name], {"image": image}, metadata=known)
+            typer.echo(f"{each.name}: {remaining.part_done()}", err=True)
+    seen = {name: path for name, path in files.items() if _stored(path) == digests[name]}
+    if json:
+        reconstructions = {name: str(path) for name, path in seen.items()}
+        typer.echo(dumps({"features": len(feature), "reconstructions": reconstructions}))
+        return
+    for each in files:
+        if each in seen:
+            typer.echo(f"{each}: {len(feature)} reconstructions in {out}")
+        else:
+            typer.echo(f"{each}: left out, this eavesdropper lacks what it needs (docs/attacks.md)")
+
+
+def _chosen(name: list[str] | None, budget: str, *, adaptive: bool) -> "list[Attack]":
+    """The attacks to run, in increasing cost."""
+    from fl_crafter.attacks.suite import BUDGETS, standard
 
     if budget not in BUDGETS:
         raise InputError(f"There is no budget '{budget}'; choose from {', '.join(BUDGETS)}.")
@@ -52,27 +105,38 @@ def attack(
     for wanted in name or ():
         if wanted not in attacks:
             raise InputError(f"There is no attack '{wanted}'; choose from {', '.join(attacks)}.")
-        if attacks[wanted].adaptive and defence is None:
+        if attacks[wanted].adaptive and not adaptive:
             raise InputError(f"{wanted} must know the defence; name it with --defence.")
-    feature = read_features(features)
+    return [
+        each
+        for each in attacks.values()
+        if each.name in (name or attacks) and (adaptive or not each.adaptive)
+    ]
+
+
+def _check_shape(feature: "Tensor", features: Path, weights: Path | None) -> None:
+    from fl_crafter.assets import load_encoder
+    from fl_crafter.models.split import feature_shape
+
     shape = feature_shape(load_encoder(weights).encoder, 64)
     if feature.shape[1:] != shape:
         raise InputError(
             f"{features} holds features of shape {list(feature.shape[1:])}, but the encoder's is "
             f"{list(shape)}; name the folder of the right one with --weights."
         )
-    brought = named_generator(generator, size=64) if generator else None
-    random = torch.Generator().manual_seed(seed)
-    knowledge = attacker_knowledge(
-        torch.zeros(0, 3, 64, 64), drawn=1000, random=random, weights=weights
-    )
-    if brought is not None:
-        knowledge = with_generator(knowledge, brought)
-    if defence is not None:
-        knowledge = with_defence(knowledge, defence, random=random, weights=weights)
-    chosen = [attacks[wanted] for wanted in name or attacks]
-    for done, result, _ in run_suite(chosen, feature, knowledge, random=random):
-        image = result.image.cpu().clamp(0, 1)
-        write_safetensors(out / f"{done.name}.safetensors", {"image": image})
-        write_contact_sheet(image[:100], out / f"{done.name}.png")
-        typer.echo(f"{done.name}: {len(image)} reconstructions in {out}")
+
+
+def _digest(feature: "Tensor") -> str:
+    return hashlib.sha256(feature.contiguous().numpy().tobytes()).hexdigest()
+
+
+def _stored(path: Path) -> str | None:
+    """The digest in a file of reconstructions; None where there is no whole one."""
+    from safetensors import SafetensorError
+
+    from fl_crafter.training.loop import read_metadata
+
+    try:
+        return read_metadata(path).get("digest")
+    except (OSError, SafetensorError):
+        return None

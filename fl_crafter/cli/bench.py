@@ -1,12 +1,11 @@
 """`fl-crafter bench`: measure what the documentation claims of speed."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fl_crafter.cli.child import run_child
 from fl_crafter.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed and memory, both sides in one process.")
@@ -97,8 +96,5 @@ def _run(module: str, *arguments: str | int | Path) -> None:
     """Run a benchmark, which only a checkout has, in a process of its own."""
     if not (CHECKOUT / "benchmarks" / f"{module}.py").is_file():
         raise InputError("The benchmarks are not in the wheel; run them in a checkout.")
-    given = [str(each.resolve() if isinstance(each, Path) else each) for each in arguments]
-    command = [sys.executable, "-m", f"benchmarks.{module}", *given]
-    status = subprocess.run(command, cwd=CHECKOUT, check=False).returncode
-    if status:
-        raise typer.Exit(status)
+    given = [each.resolve() if isinstance(each, Path) else each for each in arguments]
+    run_child(f"benchmarks.{module}", *given, folder=CHECKOUT)

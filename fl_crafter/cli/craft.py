@@ -1,17 +1,29 @@
 """`fl-crafter craft`: protect the features of a folder of photographs, without any federation."""
 
-import subprocess
-import sys
+import hashlib
+from dataclasses import dataclass, field
+from json import dumps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fl_crafter.cli.child import run_child
+from fl_crafter.cli.options import JsonOption
 from fl_crafter.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from fl_crafter.defences.base import Defence
+    from fl_crafter.protection import Protector
 
 
 def craft(
-    photographs: Annotated[Path, typer.Argument(help="Folder with one sub-folder per person.")],
+    photographs: Annotated[
+        Path, typer.Argument(help="Folder of photographs; its sub-folders are read too.")
+    ],
     out: Annotated[
         Path,
         typer.Option(help="File of the protected features, .safetensors; with --ray a folder."),
@@ -41,23 +53,13 @@ def craft(
     gpus_per_worker: Annotated[
         float, typer.Option(min=0, help="With --ray: share of a GPU for each worker; 0 has none.")
     ] = 0.0,
+    json: JsonOption = False,
 ) -> None:
     """Write features of photographs that may be shared; row order is that of the sorted paths.
 
     Nothing but features goes into the file. Public knowledge is drawn from the shipped generator.
+    Stopped by Ctrl-C, it goes on with the same command.
     """
-    import torch
-
-    from fl_crafter.assets import load_encoder, load_generator
-    from fl_crafter.defences.base import Status
-    from fl_crafter.defences.configured import DefenceSettings, build_defence
-    from fl_crafter.defences.configured_target import build_targeted, simulated_observer
-    from fl_crafter.defences.crafter.crafter import CrafterSettings
-    from fl_crafter.faces.photo import list_people, read_photo, require_root
-    from fl_crafter.training.loop import write_safetensors
-
-    if not 0 <= utility_weight < float("inf"):  # nan is neither
-        raise InputError(f"--utility-weight must be 0 or more and finite, not {utility_weight}.")
     if utility_budget and false_match:
         raise InputError("--utility-budget and --false-match are two targets; give one.")
     if ray:
@@ -68,41 +70,149 @@ def craft(
         arguments = [photographs, "--out", out, "--defence", defence]
         arguments += ["--utility-weight", utility_weight, "--steps", steps, "--batch", batch]
         arguments += ["--seed", seed, "--gpus-per-worker", gpus_per_worker]
-        _craft_with_ray(*arguments)
+        run_child("simulations.bulk_crafting", *arguments, results=not json)
+        if json:
+            typer.echo(dumps({"folder": str(out), "defence": defence}))
         return
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; name a file, or craft shards with --ray.")
-    folder = require_root(photographs, holds="one sub-folder per person")
-    paths = [path for own in list_people(folder).values() for path in own]
-    image = torch.stack([read_photo(path, crop=None, size=64) for path in paths])
-    model = load_encoder()
-    random = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        drawn = load_generator().sample(1000, random=random)
-        public = torch.cat([model.encoder(part) for part in drawn.split(64)])
-        feature = torch.cat([model.encoder(part) for part in image.split(64)])
-    settings = DefenceSettings(
-        crafter=CrafterSettings(utility_weight=utility_weight, steps=steps),
+    from fl_crafter.faces.images import find_photos
+    from fl_crafter.protection import Protector
+
+    paths = find_photos(photographs)
+    protector = Protector(defence=defence, utility_weight=utility_weight, steps=steps, seed=seed)
+    chosen = _targeted(protector, defence, utility_budget, false_match, utility_weight, steps)
+    asked = dumps([defence, utility_weight, utility_budget, false_match, steps, batch, seed])
+    done = _Done.resume(out, asked, paths, protector.random)
+    _craft_batches(paths, batch, protector, chosen or protector.defence, done)
+    done.finish(defence)
+    if json:
+        figures = {name: total / len(paths) for name, total in done.totals.items()}
+        known = {"file": str(out), "features": len(paths), "defence": defence}
+        typer.echo(dumps(known | {"over_budget": done.over_budget, "figures": figures}))
+        return
+    typer.echo(f"{len(paths)} features in {out}")
+    if done.over_budget:
+        typer.echo(f"{done.over_budget} of them lose more than --utility-budget at every weight.")
+
+
+def _targeted(
+    protector: "Protector",
+    defence: str,
+    utility_budget: float,
+    false_match: float,
+    utility_weight: float,
+    steps: int,
+) -> "Defence | None":
+    """The defence that finds its weights by a target, where one is given."""
+    from fl_crafter.defences.configured import DefenceSettings
+    from fl_crafter.defences.configured_target import build_targeted, simulated_observer
+    from fl_crafter.defences.crafter.crafter import CrafterSettings
+
+    if not utility_budget and not false_match:
+        return None
+    encoder, public = protector.model.encoder, protector.public_feature
+    settings = CrafterSettings(utility_weight=utility_weight, steps=steps)
+    return build_targeted(
+        defence,
+        simulated_observer(encoder, public, false_match=false_match, random=protector.random)
+        if false_match
+        else utility_budget,
+        encoder=encoder,
+        cloud=protector.model.cloud,
+        public_feature=public,
+        settings=DefenceSettings(crafter=settings),
     )
-    known: dict[str, Any] = {
-        "encoder": model.encoder,
-        "cloud": model.cloud,
-        "public_feature": public,
-        "settings": settings,
-    }
-    if false_match:
-        promise = simulated_observer(model.encoder, public, false_match=false_match, random=random)
-        chosen = build_targeted(defence, promise, **known)
-    elif utility_budget:
-        chosen = build_targeted(defence, utility_budget, **known)
-    else:
-        chosen = build_defence(defence, **known)
-    released, over_budget = [], 0
-    with typer.progressbar(
-        feature.split(batch), label=defence, length=-(-len(feature) // batch)
-    ) as parts:
-        for part in parts:
-            protected = chosen.protect(part, random=random)
+
+
+@dataclass
+class _Done:
+    """What is crafted so far; Ctrl-C leaves it in a file beside the result.
+
+    Attributes:
+        path: of the result.
+        digest: of photographs and settings, without a name.
+        random: of the defence.
+        released: batches of features.
+        totals: figures of the defence, summed over photographs.
+        over_budget: photographs whose target was not met.
+    """
+
+    path: Path
+    digest: str
+    random: "torch.Generator"
+    released: "list[Tensor]" = field(default_factory=list)
+    totals: dict[str, float] = field(default_factory=dict)
+    over_budget: int = 0
+
+    @staticmethod
+    def resume(path: Path, asked: str, paths: list[Path], random: "torch.Generator") -> "_Done":
+        """What an earlier run with the same settings has left, or nothing."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from fl_crafter.training.loop import read_metadata
+
+        listed = "\n".join(str(each.resolve()) for each in paths)
+        digest = hashlib.sha256(f"{asked}\n{listed}".encode()).hexdigest()
+        done = _Done(path, digest, random)
+        try:
+            known: dict[str, Any] = read_metadata(done.unfinished)
+            stored = load_file(done.unfinished)
+        except (OSError, SafetensorError):
+            return done
+        if known.get("digest") == digest:
+            done.released = [stored["feature"]]
+            random.set_state(stored["random"])
+            done.over_budget = int(known["over_budget"])
+            done.totals = {name: float(known[f"total {name}"]) for name in known["names"].split()}
+        return done
+
+    @property
+    def unfinished(self) -> Path:
+        """Where an interrupted run leaves what it has."""
+        return self.path.with_name(f"{self.path.name}.unfinished")
+
+    def store(self) -> None:
+        """Leave what is crafted for the next run."""
+        import torch
+
+        from fl_crafter.training.loop import write_safetensors
+
+        if not self.released:
+            return
+        known = {"digest": self.digest, "over_budget": str(self.over_budget)}
+        known |= {"names": " ".join(self.totals)}
+        known |= {f"total {name}": repr(total) for name, total in self.totals.items()}
+        tensors = {"feature": torch.cat(self.released), "random": self.random.get_state()}
+        write_safetensors(self.unfinished, tensors, metadata=known)
+
+    def finish(self, defence: str) -> None:
+        """Write the result: features, and nothing else."""
+        import torch
+
+        from fl_crafter.training.loop import write_safetensors
+
+        features = {"feature": torch.cat(self.released)}
+        write_safetensors(self.path, features, metadata={"defence": defence})
+        self.unfinished.unlink(missing_ok=True)
+
+
+def _craft_batches(
+    paths: list[Path], batch: int, protector: "Protector", defence: "Defence", done: _Done
+) -> None:
+    """Craft what is not done, batch by batch; Ctrl-C takes effect between two."""
+    from fl_crafter.defences.base import Status
+    from fl_crafter.faces.images import read_images
+    from fl_crafter.progress import deferred_interrupt, progress_bar
+
+    first = sum(map(len, done.released))
+    with progress_bar() as bar, deferred_interrupt() as interrupt:
+        task = bar.add_task(defence.name, total=len(paths), completed=first, figures="")
+        for begin in range(first, len(paths), batch):
+            part = paths[begin : begin + batch]
+            feature = protector.encode(read_images(part, size=protector.size))
+            protected = defence.protect(feature, random=protector.random)
             if protected.status == Status.DIVERGED:
                 raise InputError(
                     "crafting diverged and nothing was written; take fewer --steps or a larger "
@@ -113,17 +223,11 @@ def craft(
                     "the simulated eavesdropper still sees a person at every weight, and nothing "
                     "was written; take another --defence or a smaller --false-match."
                 )
-            over_budget += round(protected.figures.get("unmet", 0.0) * len(part))
-            released.append(protected.feature)
-    write_safetensors(out, {"feature": torch.cat(released)}, metadata={"defence": defence})
-    typer.echo(f"{len(feature)} features in {out}")
-    if over_budget:
-        typer.echo(f"{over_budget} of them lose more than --utility-budget at every weight.")
-
-
-def _craft_with_ray(*arguments: object) -> None:
-    """Run it in a process of its own: nothing in this package imports Ray."""
-    command = [sys.executable, "-m", "simulations.bulk_crafting", *map(str, arguments)]
-    status = subprocess.run(command, check=False).returncode
-    if status:
-        raise typer.Exit(status)
+            done.over_budget += round(protected.figures.get("unmet", 0.0) * len(part))
+            for name, value in protected.figures.items():
+                done.totals[name] = done.totals.get(name, 0.0) + value * len(part)
+            done.released.append(protected.feature)
+            bar.update(task, advance=len(part))
+            if interrupt.pressed:
+                done.store()
+                raise KeyboardInterrupt

@@ -1,15 +1,19 @@
 """`fl-crafter data`: datasets that a user has."""
 
 import csv
+import dataclasses
 import io
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fl_crafter.cli.options import JsonOption
+
 app = typer.Typer(no_args_is_help=True, help="Look at a dataset before it is used.")
 
-NameArgument = Annotated[str, typer.Argument(help="celeba, lfw, vggface2 or wild112.")]
+NameArgument = Annotated[str, typer.Argument(help="celeba, lfw, vggface2, wild112 or folder.")]
 RootArgument = Annotated[Path, typer.Argument(help="The dataset's folder.")]
 SplitOption = Annotated[
     str | None,
@@ -26,16 +30,22 @@ def check(
     split: SplitOption = None,
     people: PeopleOption = None,
     seed: SeedOption = 0,
+    json: JsonOption = False,
 ) -> None:
     """Say what is there, what is missing, and what will be used; a sample is decoded."""
-    from fl_crafter.faces.check import check_dataset, describe, find_parts
+    from fl_crafter.faces.check import check_dataset, describe, figures, find_parts
     from fl_crafter.faces.listing import Limits
 
     _, missing = find_parts(name, root)
     for part in missing:
         if part.needed:
-            typer.echo(f"missing   {part.path}: {part.holds}")
+            typer.echo(f"missing   {part.path}: {part.holds}", err=json)
     found = check_dataset(name, root, limits=Limits(people=people, seed=seed, split=split))
+    if json:
+        known = {"dataset": name, "split": found.split, "size": found.size}
+        counts = dataclasses.asdict(figures(found)) | {"attributes": found.attributes}
+        typer.echo(dumps(known | counts))
+        return
     typer.echo(describe(name, found))
 
 

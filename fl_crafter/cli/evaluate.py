@@ -1,11 +1,14 @@
 """`fl-crafter evaluate`: a grid of defences under the suite of attacks."""
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fl_crafter.cli.child import run_child
+from fl_crafter.cli.files import RESULTS, require_dataset_folder
+from fl_crafter.cli.options import GeneratorOption, JsonOption
 
 if TYPE_CHECKING:
     from fl_crafter.study.plan import Plan
@@ -13,10 +16,6 @@ if TYPE_CHECKING:
 DEFENCES_HELP = (
     "Names with their values, such as none,noise:1,crafter:0.1:10; without values the usual ones; "
     "all defences by default."
-)
-GENERATOR_HELP = (
-    "package.module:function that returns the generator that attacks search, instead of the "
-    "shipped one; see docs/attacks.md."
 )
 
 
@@ -37,11 +36,12 @@ def evaluate(
         list[str] | None,
         typer.Option(help="sface, dlib, oracle or package.module:function; the first is the main."),
     ] = None,
-    generator: Annotated[str, typer.Option(help=GENERATOR_HELP)] = "",
+    generator: GeneratorOption = "",
     ray: Annotated[
         int, typer.Option(min=0, help="Processes that measure cells, over Ray; 0 uses none.")
     ] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("out/evaluation"),
+    json: JsonOption = False,
 ) -> None:
     """Measure defences under attack; can be stopped and goes on where it was.
 
@@ -51,6 +51,7 @@ def evaluate(
     from fl_crafter.study.plan import Plan
     from fl_crafter.study.points import every_defence
 
+    require_dataset_folder(data, root)
     plan = Plan(
         data=data,
         root=str(root.resolve()) if root else "",
@@ -66,11 +67,12 @@ def evaluate(
         generator=generator,
     )
     run_plan(plan, out, ray=ray)
+    if json:
+        typer.echo((out / RESULTS).read_text("utf-8"), nl=False)
 
 
 def run_plan(plan: "Plan", out: Path, *, ray: int = 0) -> None:
-    """Measure what is missing, write results and tables, and show the checks."""
-    from fl_crafter.cli.files import RESULTS
+    """Measure what is missing, write results and tables, and show progress and the checks."""
     from fl_crafter.evaluation.results import write_results
     from fl_crafter.study import grid
     from fl_crafter.study.table import write_tables
@@ -79,7 +81,7 @@ def run_plan(plan: "Plan", out: Path, *, ray: int = 0) -> None:
         plan,
         out,
         command=" ".join(["fl-crafter", *sys.argv[1:]]),
-        announce=typer.echo,
+        announce=_say,
         elsewhere=(lambda: _over_ray(out, ray)) if ray else None,
     )
     write_results(results, out / RESULTS)
@@ -87,13 +89,14 @@ def run_plan(plan: "Plan", out: Path, *, ray: int = 0) -> None:
     for check in results.self_checks:
         mark = "pass" if check.passed else "WARNING"
         about = f"{check.point}: " if check.point else ""
-        typer.echo(f"{mark:8}{about}{check.name}: {check.text}")
-    typer.echo(f"{out / RESULTS} and tables; draw the report with 'fl-crafter report {out}'")
+        _say(f"{mark:8}{about}{check.name}: {check.text}")
+    _say(f"{out / RESULTS} and tables; draw the report with 'fl-crafter report {out}'")
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _over_ray(out: Path, workers: int) -> None:
     """Measure cells in a process of their own: nothing in this package imports Ray."""
-    command = [sys.executable, "-m", "simulations", "evaluate", str(out), "--workers", str(workers)]
-    status = subprocess.run(command, check=False).returncode
-    if status:
-        raise typer.Exit(status)
+    run_child("simulations", "evaluate", out, "--workers", workers, results=False)

@@ -1,27 +1,18 @@
-"""Names of the files that the commands write and read, and their contact sheets."""
+"""Names of the files that the commands write and read, and what is said where one is missing."""
 
 from pathlib import Path
 
-import torch
-from jaxtyping import Float
-from PIL import Image
-from torch import Tensor
-
-from fl_crafter.files import replacing
+from fl_crafter.errors import InputError
 
 SUMMARY, PICTURES, REPORT = "summary.json", "pictures.safetensors", "report.html"
 RESULTS = "results.json"
 
 
-def write_contact_sheet(
-    image: Float[Tensor, "count 3 height width"], path: Path, *, columns: int = 10
-) -> None:
-    """Write images in [0, 1] as one PNG, row by row, through a temporary file."""
-    count, _, height, width = image.shape
-    rows = -(-count // columns)
-    padded = torch.zeros(rows * columns, 3, height, width)
-    padded[:count] = image
-    grid = padded.view(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
-    pixels = (grid.reshape(rows * height, columns * width, 3) * 255).round().byte().numpy()
-    with replacing(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG")
+def require_dataset_folder(data: str, root: Path | None) -> None:
+    """Refuse a dataset without its folder before anything is written.
+
+    Raises:
+        InputError: there is none, and the dataset is not inside a package.
+    """
+    if root is None and data != "orl":
+        raise InputError(f"--data {data} needs --root, the folder of the unpacked dataset.")

@@ -32,13 +32,14 @@ from fl_crafter.evaluation import (
 )
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
+from fl_crafter.progress import Remaining
 from fl_crafter.report.page import write_report
 from fl_crafter.report.pictures import choose_pictures
 from fl_crafter.study.knowledge import attacker_knowledge, with_defence
 from fl_crafter.study.machine import versions
 from fl_crafter.transcript import Purpose, Transcript
 
-_console = Console(highlight=False)
+_console = Console(highlight=False, stderr=True)
 
 
 def standard_attacks() -> dict[str, Attack]:
@@ -98,12 +99,14 @@ def judge_runs(
         for name, attack in standard_attacks().items()
     }
     seconds = {"attacks": time.monotonic() - began, "evaluation": 0.0}
+    remaining = Remaining(len(defences))
     for name in defences:
         settings = DefenceSettings.from_config(config)
         known = with_defence(knowledge, name, settings=settings, random=random)
         evaluations[name] = _judge_run(
             runs / name, attacks, truth, evaluator, known, random, seconds
         )
+        _console.print(f"  {name} is judged: {remaining.part_done()}")
     setup = Setup(
         clients=config["clients"],
         rounds=config["rounds"],

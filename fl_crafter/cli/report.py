@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fl_crafter.cli.files import PICTURES, REPORT, RESULTS, SUMMARY
+from fl_crafter.errors import InputError
 
 
 def report(
@@ -16,8 +17,13 @@ def report(
     """Draw report.html again from the figures and pictures that a run or evaluation stored."""
     if (run / RESULTS).is_file():
         _evaluation(run)
-    else:
+    elif (run / SUMMARY).is_file():
         _run(run)
+    else:
+        raise InputError(
+            f"{run} holds neither {SUMMARY} nor {RESULTS}; name the --out folder of 'fl-crafter "
+            "demo' or 'fl-crafter evaluate' that has ended."
+        )
     typer.echo(str(run / REPORT))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fl_crafter.cli.options import JsonOption
 from fl_crafter.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="Studies that are more than one measurement.")
@@ -131,6 +132,7 @@ def score(
     key: Annotated[Path, typer.Argument(help="key.json, built with the page.")],
     answers: Annotated[list[Path], typer.Argument(help="Files that raters saved.")],
     out: Annotated[Path | None, typer.Option(help="JSON file of the scores.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Macro-F1, recall and precision of each person, with 95% intervals, beside chance."""
     from fl_crafter.files import write_text
@@ -139,7 +141,7 @@ def score(
 
     truth = Key.read(key)
     scores = score_answers(truth, [read_answers(path, truth) for path in answers])
-    typer.echo(table(scores), nl=False)
+    typer.echo(as_json(scores) if json else table(scores), nl=False)
     if out:
         write_text(out, as_json(scores))
-        typer.echo(str(out))
+        typer.echo(str(out), err=json)

@@ -26,14 +26,14 @@ class Protected:
     """Features that a defence releases, and how it went.
 
     Attributes:
-        feature: `[batch, channels, rows, columns]`. With status `diverged` or
-            `identified` it must not be released.
+        feature: of the clean feature's shape. With status `diverged` or `identified` it must not
+            be released.
         status: see `Status`.
         figures: what the defence measured, by name, such as `utility_loss`.
         identified: with status `identified`, the rows that it is about; None means all of them.
     """
 
-    feature: Float[Tensor, "batch channels rows columns"]
+    feature: Float[Tensor, "batch *shape"]
     status: Status = Status.OK
     figures: dict[str, float] = field(default_factory=dict)
     identified: Bool[Tensor, "batch"] | None = None

@@ -1,6 +1,5 @@
 """What of a dataset is in a folder, what is missing, and what will be used."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +49,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
     ),
 }
 PARTS["wild112"] = PARTS["vggface2"]
+PARTS["folder"] = ()  # one sub-folder per person
 
 WHOLE = {"celeba": (202_599, 10_177), "lfw": (13_233, 5_749), "vggface2": (3_311_286, 9_131)}
 """Photographs and people of the whole datasets, as published."""
@@ -100,7 +100,7 @@ def check_dataset(name: str, root: Path, *, limits: Limits) -> Check:
     """Read all label files, give roles, and decode a sample of the photographs.
 
     Args:
-        name: `celeba`, `lfw`, `vggface2` or `wild112`.
+        name: `celeba`, `lfw`, `vggface2`, `wild112` or `folder`.
         root: the dataset's folder.
         limits: how much will be read; its seed and split say who is private.
 
@@ -133,6 +133,38 @@ def check_dataset(name: str, root: Path, *, limits: Limits) -> Check:
     )
 
 
+@dataclass(frozen=True)
+class Figures:
+    """The numbers of a check; they name nobody.
+
+    Attributes:
+        listed_photographs: in the folder, used or not.
+        listed_people: on these.
+        used_photographs: by role.
+        used_people: by role.
+        labelled_photographs: used ones with an attribute that is known.
+    """
+
+    listed_photographs: int
+    listed_people: int
+    used_photographs: dict[str, int]
+    used_people: dict[str, int]
+    labelled_photographs: int
+
+
+def figures(check: Check) -> Figures:
+    """What a check has counted."""
+    by_role = {role: [photo for photo in check.photos if photo.role == role] for role in Role}
+    return Figures(
+        listed_photographs=check.listed,
+        listed_people=check.people,
+        used_photographs={str(role): len(own) for role, own in by_role.items()},
+        used_people={str(r): len({each.identity for each in own}) for r, own in by_role.items()},
+        # nan is unknown
+        labelled_photographs=sum(any(v == v for v in photo.attributes) for photo in check.photos),
+    )
+
+
 def describe(name: str, check: Check) -> str:
     """The check in lines for a person to read; it names nobody."""
     lines = [f"there     {part.path}: {part.holds}" for part in check.there]
@@ -140,19 +172,16 @@ def describe(name: str, check: Check) -> str:
         f"{'missing' if part.needed else 'optional'}  {part.path}: {part.holds}"
         for part in check.missing
     ]
+    count = figures(check)
     whole = WHOLE.get(name)
     of = f"; the whole dataset has {whole[0]:,} of {whole[1]:,}" if whole else ""
     lines.append(f"listed    {check.listed:,} photographs of {check.people:,} people{of}")
-    count = Counter(photo.role for photo in check.photos)
-    for role in Role:
-        people = len({photo.identity for photo in check.photos if photo.role == role})
-        lines.append(f"used      {role}: {count[role]:,} photographs of {people:,} people")
-    labelled = sum(
-        any(value == value for value in photo.attributes) for photo in check.photos
-    )  # nan is unknown
+    for role, photographs in count.used_photographs.items():
+        people = count.used_people[role]
+        lines.append(f"used      {role}: {photographs:,} photographs of {people:,} people")
     lines.append(
-        f"labels    {len(check.attributes)} attributes, known for {labelled:,} of "
-        f"{len(check.photos):,} photographs"
+        f"labels    {len(check.attributes)} attributes, known for "
+        f"{count.labelled_photographs:,} of {len(check.photos):,} photographs"
         if check.attributes
         else "labels    none: identification can be measured, utility cannot"
     )

@@ -6,10 +6,49 @@ from torch import fx, nn
 
 from fl_crafter._torchvision import torchvision
 from fl_crafter.errors import InputError
+from fl_crafter.models.hooked import cut_by_hooks
 from fl_crafter.models.split import Encoder, SplitModel
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+Colour = tuple[float, float, float]
+
+
+def cut(
+    model: nn.Module,
+    layer: str,
+    *,
+    mean: Colour = (0.0, 0.0, 0.0),
+    std: Colour = (1.0, 1.0, 1.0),
+    size: int | None = None,
+) -> SplitModel:
+    """Any network of images, cut in two at a named layer; the network stays as it is.
+
+    Args:
+        model: ends in a head that says something of a face, `[batch, outputs]`, which is what the
+            cloud wants to know, and not who it is: `crafter` keeps it all.
+        layer: dotted name of the last module that runs on the device, as in
+            `model.named_modules()`.
+        mean: per-channel mean that the network's images are normalised by; `IMAGENET_MEAN` for most
+            of torchvision's and timm's. Images in [0, 1] by default.
+        std: per-channel standard deviation, likewise.
+        size: side of the network's images in pixels, for a network that `torch.fx` cannot trace.
+
+    Raises:
+        InputError: see `cut_at`; or the network cannot be traced and `size` is missing.
+    """
+    try:
+        front, back = cut_at(model, layer)
+    except InputError:
+        raise
+    except Exception as error:  # tracing runs the network's own code, which may raise anything
+        if size is None:
+            raise InputError(
+                f"{type(model).__name__} cannot be traced by torch.fx ({error}); say the side of "
+                "its images in pixels with size, to cut it by hooks."
+            ) from error
+        front, back = cut_by_hooks(model, layer, size=size)
+    return SplitModel(Encoder(front, mean=mean, std=std).eval(), back.eval())
 
 
 def cut_at(model: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:

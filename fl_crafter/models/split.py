@@ -37,8 +37,8 @@ class Encoder(nn.Module):
 
     def forward(
         self, image: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch channels rows columns"]:
-        """Features `[batch, channels, rows, columns]` of images in [0, 1]."""
+    ) -> Float[Tensor, "batch *shape"]:
+        """Features of images in [0, 1], `[batch, channels, rows, columns]` from most cuts."""
         return self.body((image - self.mean) / self.std)
 
 
@@ -47,11 +47,11 @@ class SplitModel:
     """An encoder and the cloud model that continues it.
 
     Attributes:
-        encoder: images in [0, 1] -> features.
+        encoder: images in [0, 1] -> features; an `Encoder`, or any module of one's own.
         cloud: features -> one logit per attribute, `[batch, attributes]`.
     """
 
-    encoder: Encoder
+    encoder: nn.Module
     cloud: nn.Module
 
     def logits(

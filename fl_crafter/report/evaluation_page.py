@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fl_crafter.evaluation.results import Results, WorstCase
+from fl_crafter.evaluation.results import Results
 from fl_crafter.files import write_text
 from fl_crafter.report import words
 from fl_crafter.report.grid_plot import grid_plot
-from fl_crafter.report.page import data_uri, environment, package_version
+from fl_crafter.report.page import environment, package_version
 from fl_crafter.report.pictures import Pictures
+from fl_crafter.report.viewer import Viewer, viewer
 
 
 def write_evaluation_page(results: Results, pictures: Mapping[str, Pictures], path: Path) -> None:
@@ -25,7 +26,7 @@ def write_evaluation_page(results: Results, pictures: Mapping[str, Pictures], pa
 
 def render_evaluation(results: Results, pictures: Mapping[str, Pictures]) -> str:
     """The page's HTML."""
-    shown = [row for row in results.worst_case if _has_pictures(row, results, pictures)]
+    view = viewer(results, pictures)
     return (
         environment()
         .get_template("evaluation.html.j2")
@@ -33,8 +34,8 @@ def render_evaluation(results: Results, pictures: Mapping[str, Pictures]) -> str
             results=results,
             points=list(dict.fromkeys(row.point for row in results.worst_case)),
             plot=grid_plot(results),
-            shown=shown,
-            rows=_picture_rows(shown, pictures),
+            view=view,
+            headline=_headline(results, view),
             words=words,
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             package_version=package_version(),
@@ -56,31 +57,17 @@ def read_pictures(results: Results, folder: Path) -> dict[str, Pictures]:
     return found
 
 
-def _has_pictures(row: WorstCase, results: Results, pictures: Mapping[str, Pictures]) -> bool:
-    own = pictures.get(row.point)
-    key = (row.point, row.best_attack)
-    return row.evaluator == results.evaluators[0] and own is not None and key in own.reconstruction
-
-
-def _picture_rows(
-    shown: list[WorstCase], pictures: Mapping[str, Pictures]
-) -> list[dict[str, object]]:
-    """One entry per photograph: the raw face, then by point what its best attack made of it."""
-    if not shown:
-        return []
-    raw = pictures[shown[0].point].raw
-    return [
-        {
-            "raw": data_uri(face),
-            "cells": {
-                row.point: {
-                    "image": data_uri(
-                        pictures[row.point].reconstruction[row.point, row.best_attack][place]
-                    ),
-                    "named": bool(pictures[row.point].named[row.point, row.best_attack][place]),
-                }
-                for row in shown
-            },
-        }
-        for place, face in enumerate(raw)
-    ]
+def _headline(results: Results, view: Viewer) -> str:
+    """The finding in one sentence, without a choice among settings that the results made."""
+    shares: dict[bool, list[float]] = {}
+    for stop in view.stops:
+        shares.setdefault(stop.row.defence == "none", []).append(stop.row.top1)
+    plain, defended = shares.get(True), shares.get(False)
+    said = f"{len(results.attacks)} attacks together name"
+    if plain:
+        said = f"Without a defence, {said} {plain[0]:.0%} of the faces"
+    if defended:
+        low, high = (f"{bound:.0%}" for bound in (min(defended), max(defended)))
+        share = low if low == high else f"{low} to {high}"
+        said += f"; with one, {share}" if plain else f" {share} of the faces"
+    return said

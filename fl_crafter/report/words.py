@@ -1,5 +1,7 @@
 """How the page says things: names, percentages, seconds."""
 
+from fl_crafter.progress import duration as duration
+
 DEFENCES = {
     "none": "No defence",
     "noise": "Noise",
@@ -85,12 +87,3 @@ def figure(value: float) -> str:
 def figure_interval(interval: tuple[float, float]) -> str:
     """An interval of figures: `.812–.861`."""
     return "–".join(figure(bound) for bound in interval)
-
-
-def duration(seconds: float | int) -> str:
-    """Seconds as a person would say them: `4.2 s`, `3 min 5 s`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

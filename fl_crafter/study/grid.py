@@ -16,6 +16,7 @@ from fl_crafter.evaluation.checks import check_cells, check_setup
 from fl_crafter.evaluation.collect import attack_results, linkabilities, worst_cases
 from fl_crafter.evaluation.results import Check, Results
 from fl_crafter.files import write_text
+from fl_crafter.progress import Remaining
 from fl_crafter.study.audit import audit
 from fl_crafter.study.bench import Bench, open_bench
 from fl_crafter.study.floors import floors
@@ -54,6 +55,7 @@ def run_cells(
     plan: Plan, chosen: list[Task], out: Path, *, bench: Bench, announce: Callable[[str], None]
 ) -> None:
     """Measure cells and write each whole, with its pictures beside it."""
+    remaining = Remaining(len(chosen))
     for point, seed in chosen:
         began = time.monotonic()
         cell, pictures = measure(bench, point, seed)
@@ -63,7 +65,7 @@ def run_cells(
         worst = cell.worst_case[bench.main].within(1).double().mean()
         announce(
             f"{point.name}, seed {seed}: AUC {cell.utility_auc:.3f}, worst case {worst:.1%}, "
-            f"{time.monotonic() - began:.0f} s"
+            f"{time.monotonic() - began:.0f} s; {remaining.part_done()}"
         )
 
 

@@ -45,7 +45,7 @@ def named_generator(name: str, *, size: int) -> ImageGenerator:
     if not isinstance(generator, ImageGenerator):
         raise InputError(
             f"{name} returns a {type(generator).__name__}; let it return an ImageGenerator, such "
-            "as fl_crafter.attacks.priors.AdaptedGenerator around your network."
+            "as fl_crafter.AdaptedGenerator around your network."
         )
     shape = tuple(generator.sample(1, random=torch.Generator().manual_seed(0)).shape[1:])
     if shape != (3, size, size):

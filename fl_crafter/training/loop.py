@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fl_crafter.errors import InputError
 from fl_crafter.files import replacing
+from fl_crafter.progress import deferred_interrupt, progress_bar
 
 Step = Callable[[int], Mapping[str, float]]
 
@@ -45,7 +45,7 @@ def run_training(
         steps: total number of steps, those before a resume included.
         title: shown beside the progress bar.
         settings: of the run; a checkpoint made with others is refused.
-        checkpoint: file to store the state in; None stores nothing.
+        checkpoint: file to store the state in, also at Ctrl-C; None stores nothing.
         checkpoint_every: steps between two stores.
 
     Returns:
@@ -60,15 +60,7 @@ def run_training(
     if checkpoint:
         start, figures = load_checkpoint(checkpoint, trainable, settings=made_with)
     began = time.monotonic() - figures.pop("seconds", 0.0)
-    columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )
-    with Progress(*columns) as progress:
+    with progress_bar() as progress, deferred_interrupt() as interrupt:
         task = progress.add_task(title, total=steps, completed=start, figures="")
         for index in range(start, steps):
             for name, value in step(index).items():
@@ -81,12 +73,15 @@ def run_training(
             shown = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
             progress.update(task, advance=1, figures=shown)
             done = index + 1
-            if checkpoint and (done % checkpoint_every == 0 or done == steps):
+            due = done % checkpoint_every == 0 or done == steps or interrupt.pressed
+            if checkpoint and due:
                 seconds = time.monotonic() - began
                 known = figures | {"seconds": seconds}
                 save_checkpoint(checkpoint, trainable, step=done, figures=known, settings=made_with)
                 if not progress.console.is_terminal:
                     progress.console.print(f"{title}: {done}/{steps} {seconds:.0f} s {shown}")
+            if interrupt.pressed:
+                raise KeyboardInterrupt
     return figures | {"seconds": time.monotonic() - began}
 
 

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from fl_crafter.attacks.base import Attack
 from fl_crafter.attacks.hybrid import WhiteBoxHybrid
-from fl_crafter.attacks.priors import AdaptedGenerator, EigenfaceGenerator, WithEigenfaces
+from fl_crafter.attacks.priors import EigenfaceGenerator, WithEigenfaces
 from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.inversion.inverters import LevenbergMarquardt
+from fl_crafter.models.adapted import AdaptedGenerator
 from tests.attacks.contract import AttackContract, knowledge_of
 from tests.world import SIZE, World, pictures, seeded
 

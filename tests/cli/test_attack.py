@@ -1,5 +1,6 @@
 """`fl-crafter attack`: features of any system, one sentence for whatever is no feature."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from typer.testing import Result
 
-from fl_crafter.attacks.priors import AdaptedGenerator
+from fl_crafter.models.adapted import AdaptedGenerator
 from fl_crafter.training.loop import write_safetensors
 from fl_crafter.transcript import Transcript, read_features
 
@@ -146,3 +147,36 @@ def test_attack_writes_what_it_sees(run: Callable[..., Result], tmp_path: Path) 
     assert image.shape == (2, 3, 64, 64)
     with Image.open(out / "white_box_latent.png") as sheet:
         assert sheet.size == (640, 64)
+
+
+def test_attacks_that_are_done_are_kept(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fl_crafter.cli.attack.DRAWN", 40)
+    record = transcript(tmp_path / "transcript.safetensors")
+    out, alone = tmp_path / "out", tmp_path / "alone"
+    both = ("--attack", "average_face", "--attack", "black_box_decoder")
+    options = ("--budget", "smoke", "--json")
+    first = run("attack", record, "--out", out, *both[:2], *options)
+    assert json.loads(first.stdout)["features"] == 2
+    written = (out / "average_face.safetensors").stat().st_mtime_ns
+    names = run("attack", record, "--out", out, *both, *options)
+    assert list(json.loads(names.stdout)["reconstructions"]) == [
+        "average_face",
+        "black_box_decoder",
+    ]
+    assert (out / "average_face.safetensors").stat().st_mtime_ns == written
+    run("attack", record, "--out", alone, *both[2:], *options)
+    image = "black_box_decoder.safetensors"
+    assert torch.equal(load_file(out / image)["image"], load_file(alone / image)["image"])
+    monkeypatch.setattr("fl_crafter.attacks.suite.run_suite", None)  # there is nothing to run
+    assert run("attack", record, "--out", out, *both, *options).exit_code == 0
+
+
+def test_an_attack_that_lacks_knowledge_is_named(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    record = transcript(tmp_path / "transcript.safetensors")
+    options = ("--budget", "smoke", "--attack", "attribute_mean_face")
+    result = run("attack", record, "--out", tmp_path / "out", *options)
+    assert "attribute_mean_face: left out" in result.stdout

@@ -1,20 +1,25 @@
 """The command line: help, one sentence for each user error, nothing half-written."""
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer.main
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 from typer.testing import Result
 
+from fl_crafter import protection
 from fl_crafter.assets import load_encoder, load_generator
+from fl_crafter.cli.examples import EXAMPLES
 from fl_crafter.cli.main import app
-from fl_crafter.defences import configured, configured_target
+from fl_crafter.defences import configured_target
 from fl_crafter.defences.base import Protected, Status
 from fl_crafter.defences.configured_target import simulated_observer
 from fl_crafter.defences.target import Unseen
@@ -36,34 +41,50 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-COMMANDS = [
-    (),
-    ("demo",),
-    ("craft",),
-    ("attack",),
-    ("report",),
-    ("evaluate",),
-    ("bench",),
-    ("bench", "crafting"),
-    ("data",),
-    ("study",),
-    ("train",),
-    *(("train", name) for name in ("encoder", "prior", "decoder", "amortiser")),
-]
+GROUPS = [(), ("bench",), ("data",), ("study",), ("study", "human"), ("train",)]
+COMMANDS = [tuple(name.split()) for name in EXAMPLES]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", [*GROUPS, *COMMANDS], ids=" ".join)
 def test_help(command: tuple[str, ...], run: Callable[..., Result]) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0
     assert f"Usage: root {' '.join(command)}".rstrip() in result.output
     assert not result.stderr
+    for example in EXAMPLES.get(" ".join(command), ()):
+        assert example in result.output
+    if not command:
+        assert all(f"{code} " in result.output for code in (0, 1, 2, 130))
+
+
+def leaves(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command below a group, with the words that lead to it."""
+    for name, command in group.commands.items():
+        inside = hasattr(command, "commands")
+        yield from leaves(command, (*before, name)) if inside else [((*before, name), command)]
 
 
 def test_every_command_has_been_asked_for_help() -> None:
-    names = {command.name for command in app.registered_commands}
-    groups = {group.name for group in app.registered_groups}
-    assert names | groups == {command[0] for command in COMMANDS if command}
+    assert sorted(words for words, _ in leaves(typer.main.get_command(app))) == sorted(COMMANDS)
+
+
+def test_every_example_is_a_command_that_there_is() -> None:
+    commands = dict(leaves(typer.main.get_command(app)))
+    for name, examples in EXAMPLES.items():
+        words = tuple(name.split())
+        assert examples
+        for example in examples:
+            begin, rest = (
+                shlex.split(example)[: 1 + len(words)],
+                shlex.split(example)[1 + len(words) :],
+            )
+            assert begin == ["fl-crafter", *words]
+            commands[words].make_context(name, rest)  # refuses unknown options and wrong values
+
+
+def test_version_and_completion(run: Callable[..., Result]) -> None:
+    assert run("--version").output.split() == ["fl-crafter", version("fl-crafter")]
+    assert "--install-completion" in run("--help").output
 
 
 @pytest.mark.parametrize(
@@ -215,7 +236,7 @@ class Diverging(Undefended):
 def test_craft_writes_nothing_that_diverged(
     refused: Callable[..., str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(configured, "build_defence", lambda *_, **__: Diverging())
+    monkeypatch.setattr(protection, "build_defence", lambda *_, **__: Diverging())
     out = tmp_path / "out" / "features.safetensors"
     refused("craft", folder, "--out", out, named=("diverged", "--utility-weight"))
     assert not out.parent.exists()
@@ -245,7 +266,9 @@ def test_craft_wants_people_and_a_defence(
     out = tmp_path / "features.safetensors"
     absent = tmp_path / "absent"
     refused("craft", absent, "--out", out, named=(absent,))
-    refused("craft", folder / "ann", "--out", out, named=(folder / "ann", "sub-folder"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused("craft", empty, "--out", out, named=(empty, "no photographs"))
     refused("craft", folder, "--out", out, "--defence", "blur", named=("'blur'", "projection"))
     for weight in ("-1", "nan", "inf"):
         refused("craft", folder, "--out", out, f"--utility-weight={weight}", named=(weight,))
@@ -253,7 +276,7 @@ def test_craft_wants_people_and_a_defence(
 
 
 def test_report_wants_a_finished_run(refused: Callable[..., str], tmp_path: Path) -> None:
-    refused("report", tmp_path, named=(tmp_path / "summary.json",))
+    refused("report", tmp_path, named=(tmp_path, "summary.json", "results.json"))
     (tmp_path / "summary.json").write_text('{"dataset": "orl"')
     refused("report", tmp_path, named=(tmp_path / "summary.json",))
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]

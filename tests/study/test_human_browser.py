@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ import torch
 
 from fl_crafter.study.human.page import Question, Questionnaire, write_page
 from fl_crafter.study.human.score import NONE, Key, read_answers, score
+from tests.browser import browser, needs_browser
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
+__all__ = ["browser"]
+pytestmark = needs_browser
 
 PEOPLE, EACH = 4, 3
-ARGUMENTS = ["--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +35,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Questionnaire(shown, questions, "someone"), folder / "study.html", folder / "key.json"
     )
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(
-            executable_path=BROWSER, args=ARGUMENTS, chromium_sandbox=False
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -1,0 +1,252 @@
+"""Protect images in one call: with the shipped encoder or any other, and public images."""
+
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fl_crafter.assets import load_encoder, load_generator
+from fl_crafter.defences.base import Defence, Protected, Status
+from fl_crafter.defences.configured import NAMES, DefenceSettings, build_defence
+from fl_crafter.defences.crafter.crafter import CrafterSettings
+from fl_crafter.errors import InputError
+from fl_crafter.faces.images import Images, read_images
+from fl_crafter.models.generator import ImageGenerator
+from fl_crafter.models.split import SplitModel, freeze
+
+SHIPPED_SIZE = 64
+DRAWN = 1000
+FEWEST_PUBLIC = 64
+# The others simulate eavesdroppers that were trained on the shipped encoder's features.
+FOR_ANY_ENCODER = ("none", "noise", "substitution", "transport", "projection", "crafter")
+# Mean deviation, over public faces, of the shipped encoder's features: crafting was tuned to it.
+SHIPPED_SPREAD = 0.95
+CHUNK = 64
+
+
+def protect(
+    images: Images, model: SplitModel | nn.Module | None = None, **options: Any
+) -> Protected:
+    """Features of images that may be shared, in one call.
+
+    Args:
+        images: see `read_images`.
+        model: see `Protector`.
+        options: of `Protector`; for several calls make one and call that.
+
+    Raises:
+        InputError: see `Protector`.
+    """
+    return Protector(model, **options)(images)
+
+
+class Protector:
+    """Protects images with one encoder, one defence and one pool of public images.
+
+    What `crafter` keeps of a person is what the cloud model says of the image, and nothing else. So
+    the cloud model's outputs must be what may be known: attributes, and not an identity.
+
+    Args:
+        model: an encoder and the public cloud model behind it, see `cut`; the shipped ones for 64 x
+            64 pixels by default. It is copied.
+        public: images of people whose faces need no protection, of the kind that the private ones
+            are: 64 or more, see `read_images`; or a generator to draw them from. The shipped
+            encoder has a generator of its own.
+        defence: one of `fl_crafter.defences.configured.NAMES`; those that simulate eavesdroppers go
+            with the shipped encoder only.
+        utility_weight: Crafter's beta: larger keeps more for the cloud, with less privacy.
+        steps: most crafting steps.
+        size: side in pixels that photographs are brought to; that of public tensors by default.
+        seed: of everything random, to repeat a study; a release takes a secret one, the default.
+        device: where all of it computes.
+
+    Attributes:
+        model: the copy.
+        public_feature: of the public images.
+        defence: takes clean features as the encoder gives them, of any shape; a `CrafterMod` and
+            every other client can use it.
+
+    Raises:
+        InputError: something is missing, or does not go together; the text says what to give.
+    """
+
+    def __init__(
+        self,
+        model: SplitModel | nn.Module | None = None,
+        *,
+        public: Images | nn.Module | None = None,
+        defence: str = "crafter",
+        utility_weight: float = 10.0,
+        steps: int = 30,
+        size: int | None = None,
+        seed: int | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if not isinstance(model, SplitModel | None):
+            raise InputError(
+                f"model is a {type(model).__name__}; cut it in two with cut(model, layer), or give "
+                "SplitModel(encoder, cloud)."
+            )
+        known = NAMES if model is None else FOR_ANY_ENCODER
+        if defence not in known:
+            of = "" if model is None else " for an encoder of one's own"
+            raise InputError(
+                f"There is no defence '{defence}'{of}; choose one of {', '.join(known)}."
+            )
+        settings = DefenceSettings(crafter=_crafter_settings(utility_weight, steps))
+        secret = int.from_bytes(os.urandom(8), "little", signed=True)
+        self.random = torch.Generator().manual_seed(secret if seed is None else seed)
+        given = load_encoder() if model is None else model
+        self.model = SplitModel(*(_own(part, device) for part in (given.encoder, given.cloud)))
+        if model is None:
+            size, public = SHIPPED_SIZE, load_generator() if public is None else public
+        known_image = _public(public, size, self.random)
+        self.size = known_image.shape[-1] if size is None else size
+        feature = self.encode(known_image)
+        _check_outputs(self.model.cloud, feature[:FEWEST_PUBLIC])
+        self.public_feature = feature
+        if model is None:
+            self.defence: Defence = build_defence(
+                defence,
+                encoder=self.model.encoder,
+                cloud=self.model.cloud,
+                public_feature=feature,
+                settings=settings,
+            )
+        else:
+            self.defence = _InOwnShape(defence, self.model, feature, settings)
+
+    def encode(self, image: Float[Tensor, "count 3 height width"]) -> Float[Tensor, "count *shape"]:
+        """Clean features, which must not leave the device."""
+        place = next(self.model.encoder.parameters(), image)
+        with torch.no_grad():
+            parts = [self.model.encoder(part.to(place)) for part in image.split(CHUNK)]
+        if not all(isinstance(part, Tensor) and len(part) for part in parts):
+            raise InputError("The encoder gives no tensor; cut where one tensor passes.")
+        return torch.cat(parts)
+
+    def __call__(self, images: Images) -> Protected:
+        """Protected features of images.
+
+        Raises:
+            InputError: the images are not as `read_images` takes them, or crafting diverged.
+        """
+        clean = self.encode(read_images(images, size=self.size))
+        protected = self.defence.protect(clean, random=self.random)
+        if protected.status == Status.DIVERGED:
+            raise InputError("Crafting diverged; take fewer steps or another utility_weight.")
+        return protected
+
+
+class _InOwnShape(Defence):
+    """A defence for features of any shape and scale, as its own would see them.
+
+    Crafting moves every value at one rate, and weighs changes of the feature against changes of the
+    outputs: both were tuned to the shipped encoder's spread, so features are brought to it.
+    """
+
+    def __init__(
+        self, name: str, model: SplitModel, feature: Tensor, settings: DefenceSettings
+    ) -> None:
+        self.name = name
+        self.shape = feature.shape[1:]
+        spread = float(feature.std(0).mean())
+        if not spread > 0:
+            raise InputError("The encoder gives every public image the same feature.")
+        self.unit = spread / SHIPPED_SPREAD
+        self.inner = build_defence(
+            name,
+            encoder=nn.Sequential(model.encoder, _Function(self._inside)),
+            cloud=nn.Sequential(_Function(self._outside), model.cloud),
+            public_feature=self._inside(feature),
+            settings=settings,
+        )
+
+    def protect(
+        self, feature: Float[Tensor, "batch *shape"], *, random: torch.Generator
+    ) -> Protected:
+        """See `Defence`."""
+        protected = self.inner.protect(self._inside(feature), random=random)
+        return replace(protected, feature=self._outside(protected.feature))
+
+    def _inside(self, feature: Tensor) -> Tensor:
+        """With four dimensions, as defences take them."""
+        scaled = feature / self.unit
+        return scaled if len(self.shape) == 3 else scaled.flatten(1)[:, :, None, None]
+
+    def _outside(self, feature: Tensor) -> Tensor:
+        return (feature * self.unit).reshape(len(feature), *self.shape)
+
+
+class _Function(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.function(value)
+
+
+def _own(part: nn.Module, device: torch.device | str) -> nn.Module:
+    return freeze(deepcopy(part)).to(device)
+
+
+def _crafter_settings(utility_weight: float, steps: int) -> CrafterSettings:
+    if not 0 <= utility_weight < float("inf"):  # nan is neither
+        raise InputError(f"utility_weight must be 0 or more and finite, not {utility_weight}.")
+    if steps < 0:
+        raise InputError(f"steps must be 0 or more, not {steps}.")
+    return CrafterSettings(utility_weight=utility_weight, steps=steps)
+
+
+def _public(public: Images | nn.Module | None, size: int | None, random: torch.Generator) -> Tensor:
+    """Public images.
+
+    Raises:
+        InputError: there are none, or too few.
+    """
+    if public is None:
+        raise InputError(
+            f"public is missing; give {FEWEST_PUBLIC} or more images of people whose faces need no "
+            "protection, or a generator of faces: an encoder of one's own needs them."
+        )
+    if isinstance(public, ImageGenerator):
+        return public.sample(DRAWN, random=random)
+    if isinstance(public, nn.Module):
+        raise InputError(
+            f"public is a {type(public).__name__}; wrap it, as in AdaptedGenerator(module, "
+            "latent_shape=(512,)), if it is a generator."
+        )
+    known = read_images(public, size=size)
+    if len(known) < FEWEST_PUBLIC:
+        raise InputError(f"public holds {len(known)} images; give {FEWEST_PUBLIC} or more.")
+    return known
+
+
+def _check_outputs(cloud: nn.Module, feature: Tensor) -> None:
+    """Make sure that the cloud model says something of each image.
+
+    Raises:
+        InputError: it does not take the features, or says the same of all images.
+    """
+    try:
+        with torch.no_grad():
+            output = cloud(feature)
+    except RuntimeError as error:
+        raise InputError(
+            f"The cloud model does not take features of shape {list(feature.shape[1:])} ({error}); "
+            "give the one that continues this encoder."
+        ) from error
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(feature):
+        found = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise InputError(
+            f"The cloud model gives {found} for {len(feature)} images; it must end in a head, "
+            "[batch, outputs], that says what the cloud wants to know of each."
+        )
+    if not bool(output.std(0).max() > 0):
+        raise InputError("The cloud model says the same of every public image; give a trained one.")
