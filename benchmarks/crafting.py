@@ -36,7 +36,7 @@ CLOCKS = ("wall", "processor")
 EVERY = 2  # steps between two moments that are judged
 # Both move a feature by about their rate in each step: half the steps of a little less than twice
 # the length move it as far, at no larger a utility loss.
-OURS_RATE = 1.6
+OURS_RATE = 1.4
 
 
 @dataclass

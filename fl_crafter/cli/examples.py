@@ -40,6 +40,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "bench designs": ("fl-crafter bench designs --images 16",),
     "bench round": ("fl-crafter bench round --rounds 4",),
     "bench scale": ("fl-crafter bench scale --clients 10,100",),
+    "bench clients": ("fl-crafter bench clients --root CELEBA",),
     "bench labels": ("fl-crafter bench labels --data orl",),
 }
 """By command, as it is typed after `fl-crafter`."""
