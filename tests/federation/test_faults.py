@@ -168,15 +168,18 @@ def test_a_ray_worker_is_killed_in_the_middle_of_a_round(
     """The run ends with a clear status, well or not, and --resume completes it."""
     config = make_config(clients=2, rounds=3, timeout=60.0)
     killed: list[int] = []
+    kept: list[int] = []
     features = tmp_path / "none.partial" / "state" / "features"
 
     def kill_one() -> None:
         until = time.monotonic() + 120
         while time.monotonic() < until and not killed:
-            if list(features.glob("train-000001-*")):
+            stored = list(features.glob("train-000001-*.safetensors"))
+            if stored:
                 for process in client_workers()[:1]:
                     os.kill(process, signal.SIGKILL)
                     killed.append(process)
+                    kept.append(len(stored))
             time.sleep(0.01)
 
     killer = threading.Thread(target=kill_one)
@@ -191,4 +194,5 @@ def test_a_ray_worker_is_killed_in_the_middle_of_a_round(
     assert killed
     assert len(notes(folder)["rounds"]) == 3  # type: ignore[arg-type]
     first = notes(folder)["rounds"][0]  # type: ignore[index]
-    assert first["replies"] == 2, "what round 1 had brought was lost"
+    # the other client's reply may have been under way in the worker that died
+    assert first["replies"] >= kept[0], "what round 1 had brought was lost"
