@@ -2,7 +2,7 @@
 
     fl-crafter bench crafting --json out/bench/crafting.json
 
-Both simulate the paper's latent white box. What each has released after some of its steps is
+Both simulate the paper's latent white box. What ours has released after each of its steps, and theirs after the last, is
 inverted by the same white box, which neither simulates in full, and judged by the same fresh
 critics. `reached` is our first such moment at which the privacy gap and the utility loss both are
 no larger than the authors' at their end; `ratio_wall` compares the two times, and `ratio_processor`
@@ -33,7 +33,6 @@ from fl_crafter.files import write_text
 from fl_crafter.inversion.problem import latent_inversion
 
 CLOCKS = ("wall", "processor")
-EVERY = 2  # steps between two moments that are judged
 # Both move a feature by about their rate in each step: half the steps of a little less than twice
 # the length move it as far, at no larger a utility loss.
 OURS_RATE = 1.4
@@ -101,15 +100,13 @@ class Side(DrawnFaces):
         return moments
 
     def run_ours(self, settings: CrafterSettings) -> list[dict[str, Any]]:
-        """Crafting as published, by our solvers; every other moment is judged, afterwards."""
+        """Crafting as published, by our solvers; every moment is judged, afterwards."""
         moments: list[tuple[dict[str, Any], Tensor]] = []
         watch = Stopwatch(self.device)
 
         def observe(step: Step) -> None:
             spent = watch.pause(len(self.image))
-            if (step.index + 1) % EVERY == 0:
-                at = {"step": step.index + 1} | spent | step.figures
-                moments.append((at, step.feature))
+            moments.append(({"step": step.index + 1} | spent | step.figures, step.feature))
             watch.go_on()
 
         problem = latent_inversion(self.generator, self.encoder, latent_weight=LATENT_WEIGHT)
@@ -145,7 +142,7 @@ def run_seed(seed: int, *, images: int, steps: int, device: str) -> dict[str, An
     published = PublishedSettings(outer_steps=steps)
     settings = CrafterSettings(
         utility_weight=published.utility_weight,
-        steps=max(steps // 2, EVERY),
+        steps=max(steps // 2, 1),
         rate=published.rate * OURS_RATE,
         micro_batch=images,
     )
