@@ -23,6 +23,7 @@ from torch import Tensor
 
 from benchmarks.faces import DrawnFaces, device_name
 from benchmarks.lifted import Lifted
+from fl_crafter.accelerator import default_device
 from fl_crafter.assets import load_decoder
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.attacks.white_box import WhiteBoxLatent
@@ -135,7 +136,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     runs: dict[str, list[dict[str, Any]]] = {}
     for seed in range(arguments.seeds):
         faces = DrawnFaces(seed, images=arguments.images, device=device)

@@ -2,6 +2,7 @@
 
 import platform
 import statistics
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,14 +30,16 @@ class DrawnFaces:
         seed: of the faces, and of the judge.
         images: how many.
         device: where all computing is done.
+        weights: folder of generator and amortiser; the shipped ones by default.
     """
 
-    def __init__(self, seed: int, *, images: int, device: str) -> None:
+    def __init__(self, seed: int, *, images: int, device: str, weights: Path | None = None) -> None:
         self.seed, self.device = seed, device
         self.random = torch.Generator().manual_seed(seed)
-        model = load_encoder()
-        self.encoder, self.cloud = model.encoder.to(device), model.cloud.to(device)
-        self.generator, self.amortiser = load_generator().to(device), load_amortiser().to(device)
+        model = load_encoder().to(device)
+        self.encoder, self.cloud = model.encoder, model.cloud
+        self.generator = load_generator(weights).to(device)
+        self.amortiser = load_amortiser(weights).to(device)
         self.image = self.generator.sample(images, random=self.random)
         with torch.no_grad():
             self.feature = self.encoder(self.image)

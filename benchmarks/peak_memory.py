@@ -4,10 +4,12 @@ import argparse
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
 
 from benchmarks.published_loop import PublishedLoop, PublishedSettings
+from fl_crafter.accelerator import default_device
 from fl_crafter.assets import load_amortiser, load_encoder, load_generator
 from fl_crafter.defences.configured import DefenceSettings, build_defence
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
@@ -20,28 +22,29 @@ from fl_crafter.inversion.problem import latent_inversion
 AT_ONCE = 128  # faces that the authors craft together; more are crafted in micro-batches
 
 
-def peak_of(side: str, images: int) -> float:
+def peak_of(side: str, images: int, weights: Path | None) -> float:
     """Peak memory in MB of `side` (see `main`) crafting `images` faces.
 
     On a CPU the resident memory of the whole process, with its libraries and weights; on a GPU its
     tensors.
     """
     command = [sys.executable, "-m", "benchmarks.peak_memory", side, str(images)]
+    command += ["--weights", str(weights)] if weights else []
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout)
 
 
-def craft(side: str, images: int, *, device: str) -> None:
+def craft(side: str, images: int, *, device: str, weights: Path | None) -> None:
     """Do the work whose peak is measured."""
     random = torch.Generator().manual_seed(0)
-    model, generator = load_encoder(), load_generator().to(device)
-    encoder, cloud = model.encoder.to(device), model.cloud.to(device)
+    model, generator = load_encoder().to(device), load_generator(weights).to(device)
+    amortiser = load_amortiser(weights).to(device)
+    encoder, cloud = model.encoder, model.cloud
     with torch.no_grad():
         drawn = [encoder(generator.sample(20, random=random)) for _ in range(50)]
     feature = torch.cat(drawn)
     if side == "reference":
         settings = PublishedSettings(outer_steps=1)
-        amortiser = load_amortiser().to(device)
         loop = PublishedLoop(
             encoder, generator, amortiser, feature[:images], settings=settings, random=random
         )
@@ -51,7 +54,7 @@ def craft(side: str, images: int, *, device: str) -> None:
         eavesdropper = WhiteBoxLatent(
             generator,
             latent_inversion(generator, encoder, latent_weight=LATENT_WEIGHT),
-            load_amortiser().to(device),
+            amortiser,
             first=LevenbergMarquardt(steps=1, inner_iterations=1),
             warm=LevenbergMarquardt(steps=1, inner_iterations=1),
             first_solver=ConjugateGradient(1),
@@ -78,9 +81,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("side", choices=("idle", "ours", "default", "reference"))
     parser.add_argument("images", type=int)
+    parser.add_argument("--weights", type=Path)
     arguments = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    craft(arguments.side, arguments.images, device=device)
+    device = default_device()
+    craft(arguments.side, arguments.images, device=device, weights=arguments.weights)
     if device == "cuda":
         print(torch.cuda.max_memory_allocated() / 2**20)
     else:

@@ -131,6 +131,7 @@ def tiprdc(
     """Train features that keep the image but not the person (Li et al., KDD 2020)."""
     import torch
 
+    from fl_crafter.accelerator import default_device
     from fl_crafter.assets.trained import TIPRDC
     from fl_crafter.faces.record import Role
     from fl_crafter.models.information import InformationCritic
@@ -143,10 +144,11 @@ def tiprdc(
     known, person = own.identity.unique(return_inverse=True)
     shape = run.parts.shape
     torch.manual_seed(seed)
+    device = default_device()
     figures = train_tiprdc(
         run.parts.model,
-        resnet_tail(shape.widths, shape.strides, outputs=len(known)),
-        InformationCritic(len(known), widths=shape.widths, strides=shape.strides),
+        resnet_tail(shape.widths, shape.strides, outputs=len(known)).to(device),
+        InformationCritic(len(known), widths=shape.widths, strides=shape.strides).to(device),
         _bytes(own.image),
         person,
         own.attributes,
@@ -171,6 +173,7 @@ class _Run:
 
     def end(self, figures: dict[str, float], *, check_steps: int) -> None:
         """Write weights and card; let the paper's own attacker try."""
+        from fl_crafter.accelerator import default_device
         from fl_crafter.defences.configured import build_defence
         from fl_crafter.study.own_attacker import OwnAttacker, own_attacker
 
@@ -181,7 +184,7 @@ class _Run:
                 name,
                 encoder=self.victim.encoder,
                 cloud=self.victim.cloud,
-                public_feature=self.faces.image[:0],
+                public_feature=self.faces.image[:0].to(default_device()),
                 weights=self.out,
             )
             how = OwnAttacker(steps=check_steps, seed=self.settings.seed)
@@ -213,6 +216,7 @@ def _begin(
 ) -> _Run:
     import torch
 
+    from fl_crafter.accelerator import default_device
     from fl_crafter.assets import load_encoder
     from fl_crafter.assets.trained import TrainedShape
     from fl_crafter.faces.open import open_faces
@@ -226,7 +230,8 @@ def _begin(
         raise InputError(f"The photographs of {data} lack attributes; take celeba.")
     if Role.PUBLIC not in faces.role:
         raise InputError(f"{data} has no public photographs; the eavesdropper met needs some.")
-    victim = load_encoder()
+    device = default_device()
+    victim = load_encoder().to(device)
     torch.manual_seed(seed)
     shape = TrainedShape(
         defence,
@@ -244,6 +249,7 @@ def _begin(
     parts.model.cloud.load_state_dict(
         {key: value if value.shape == own[key].shape else own[key] for key, value in start.items()}
     )
+    parts.module().to(device)
     return _Run(parts, victim, faces, data, out, settings)
 
 

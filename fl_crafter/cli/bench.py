@@ -22,9 +22,14 @@ def crafting(
         int, typer.Option(min=4, help="The authors' outer steps; 450 in the paper.")
     ] = 12,
     seeds: Annotated[int, typer.Option(min=1, help="Number of repetitions.")] = 3,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder of another generator and its amortiser, such as the paper's g1."),
+    ] = None,
 ) -> None:
     """Time to the authors' loop's quality, theirs beside ours; wants two idle cores or a GPU."""
-    _run("crafting", "--images", images, "--steps", steps, "--seeds", seeds, "--json", json)
+    size = ["--images", images, "--steps", steps, "--seeds", seeds]
+    _run("crafting", *size, *(["--weights", weights] if weights else []), "--json", json)
 
 
 @app.command()
@@ -74,6 +79,22 @@ def clients(
     _run(
         "federation_clients",
         *("--root", root, "--people", people, "--photos", photos, "--json", json),
+    )
+
+
+@app.command()
+def gpu(
+    root: Annotated[Path, typer.Option(help="CelebA's folder.")],
+    json: Annotated[Path, typer.Option(help="File of the figures.")] = Path("out/bench/gpu.json"),
+    clients: Annotated[str, typer.Option(help="Numbers, with commas between.")] = "1,8",
+    defences: Annotated[
+        str, typer.Option(help="Names, with commas between.")
+    ] = "crafter,crafter_published",
+) -> None:
+    """Photographs per second of eight Ray clients that share a GPU, against one alone on it."""
+    _run(
+        "federation_gpu",
+        *("--root", root, "--clients", clients, "--defences", defences, "--json", json),
     )
 
 

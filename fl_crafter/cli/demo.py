@@ -95,8 +95,9 @@ def _configuration(
     seed: int,
     utility_weight: float | None,
 ) -> dict[str, str | int | float]:
-    import torch
+    from fl_crafter.accelerator import default_device
 
+    device = default_device()
     config: dict[str, str | int | float] = {
         "dataset": str(data),
         "data-root": str(root.resolve()) if root else "",
@@ -107,9 +108,9 @@ def _configuration(
         "clients": clients,
         "rounds": rounds,
         "seed": seed,
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "device": device,
     }
-    if torch.cuda.is_available():
+    if device == "cuda":
         config["client-gpus"] = 1 / clients
     if utility_weight is not None:
         config["utility-weight"] = utility_weight

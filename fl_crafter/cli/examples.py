@@ -41,6 +41,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "bench round": ("fl-crafter bench round --rounds 4",),
     "bench scale": ("fl-crafter bench scale --clients 10,100",),
     "bench clients": ("fl-crafter bench clients --root CELEBA",),
+    "bench gpu": ("fl-crafter bench gpu --root CELEBA",),
     "bench labels": ("fl-crafter bench labels --data orl",),
 }
 """By command, as it is typed after `fl-crafter`."""

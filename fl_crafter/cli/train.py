@@ -43,6 +43,7 @@ def encoder(
     """Train the encoder and its cloud model on public attributes."""
     import torch
 
+    from fl_crafter.accelerator import default_device
     from fl_crafter.assets.store import save_asset, split_module
     from fl_crafter.models.resnet import resnet18_split
     from fl_crafter.training.encoder import EncoderTraining, train_encoder
@@ -54,7 +55,7 @@ def encoder(
     settings = EncoderTraining(seed=seed) if steps is None else EncoderTraining(steps, seed=seed)
     architecture = {"attributes": attributes.shape[1], **ENCODER}
     torch.manual_seed(seed)
-    model = resnet18_split(**_tuples(architecture))
+    model = resnet18_split(**_tuples(architecture)).to(default_device())
     trained, figures = train_encoder(
         model, images, attributes, settings=settings, checkpoint=out / "encoder.checkpoint"
     )
@@ -66,6 +67,9 @@ def encoder(
 def prior(
     root: RootOption,
     data: DataOption = "celeba",
+    shape: Annotated[
+        str, typer.Option(help="shipped, or the paper's g1 or g2, of 500 latent dimensions.")
+    ] = "shipped",
     out: OutOption = OUT,
     steps: StepsOption = None,
     seed: SeedOption = 0,
@@ -75,21 +79,25 @@ def prior(
 
     import torch
 
+    from fl_crafter.accelerator import default_device
     from fl_crafter.assets import load_encoder, save_asset
-    from fl_crafter.models.generator import SHIPPED, Generator
+    from fl_crafter.models.generator import SHAPES, Generator
     from fl_crafter.training.prior import PriorTraining, train_prior
 
+    if shape not in SHAPES:
+        raise InputError(f"There is no shape '{shape}'; choose from {', '.join(SHAPES)}.")
     images, _ = _public(data, root)
     settings = PriorTraining(seed=seed) if steps is None else PriorTraining(steps, seed=seed)
     torch.manual_seed(seed)
+    device = default_device()
     generator, figures = train_prior(
-        Generator(SHIPPED),
-        load_encoder(_weights(out, "encoder")),
+        Generator(SHAPES[shape]).to(device),
+        load_encoder(_weights(out, "encoder")).to(device),
         images,
         settings=settings,
         checkpoint=out / "prior.checkpoint",
     )
-    save_asset(out, "generator", generator, architecture=dataclasses.asdict(SHIPPED))
+    save_asset(out, "generator", generator, architecture=dataclasses.asdict(SHAPES[shape]))
     _write_card(out, "generator", data, len(images), settings, figures)
 
 
@@ -105,6 +113,7 @@ def decoder(
     """Train a black-box decoder of the encoder's features."""
     import torch
 
+    from fl_crafter.accelerator import default_device
     from fl_crafter.assets import load_encoder, save_asset
     from fl_crafter.models.decoder import ConvolutionalDecoder
     from fl_crafter.training.decoder import DecoderTraining, train_decoder
@@ -114,9 +123,10 @@ def decoder(
     images, _ = _public(data, root)
     settings = DecoderTraining(seed=seed) if steps is None else DecoderTraining(steps, seed=seed)
     torch.manual_seed(seed)
+    device = default_device()
     trained, figures = train_decoder(
-        ConvolutionalDecoder(**_tuples(DECODERS[name])),
-        load_encoder(_weights(out, "encoder")).encoder,
+        ConvolutionalDecoder(**_tuples(DECODERS[name])).to(device),
+        load_encoder(_weights(out, "encoder")).encoder.to(device),
         images,
         settings=settings,
         checkpoint=out / f"{name}.checkpoint",
@@ -137,20 +147,22 @@ def amortiser(
     """Train the amortiser, which guesses latents from features."""
     import torch
 
+    from fl_crafter.accelerator import default_device
     from fl_crafter.assets import load_encoder, load_generator, save_asset
     from fl_crafter.models.amortiser import Amortiser
     from fl_crafter.training.decoder import AmortiserTraining, train_amortiser
 
     images, _ = _public(data, root)
-    generator = load_generator(_weights(out, "generator"))
+    device = default_device()
+    generator = load_generator(_weights(out, "generator")).to(device)
     settings = (
         AmortiserTraining(seed=seed) if steps is None else AmortiserTraining(steps, seed=seed)
     )
     torch.manual_seed(seed)
     trained, figures = train_amortiser(
-        Amortiser(generator.latent_size),
+        Amortiser(generator.latent_size).to(device),
         generator,
-        load_encoder(_weights(out, "encoder")).encoder,
+        load_encoder(_weights(out, "encoder")).encoder.to(device),
         images,
         settings=settings,
         checkpoint=out / "amortiser.checkpoint",

@@ -29,6 +29,7 @@ class GeneratorShape:
 G1 = GeneratorShape(latent_size=500, widths=(256, 128, 64), start=8, kernel=5)
 G2 = GeneratorShape(latent_size=500, widths=(512, 256, 128, 64), start=4, kernel=5)
 SHIPPED = GeneratorShape(latent_size=256, widths=(256, 192, 128, 96), start=4, kernel=4)
+SHAPES = {"shipped": SHIPPED, "g1": G1, "g2": G2}
 
 
 def doubling(width_in: int, width: int, kernel: int, *, bias: bool = True) -> nn.ConvTranspose2d:

@@ -54,6 +54,10 @@ class SplitModel:
     encoder: nn.Module
     cloud: nn.Module
 
+    def to(self, device: torch.device | str) -> "SplitModel":
+        """Both parts on a device; modules are moved, not copied."""
+        return SplitModel(self.encoder.to(device), self.cloud.to(device))
+
     def logits(
         self, image: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch attributes"]:

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from fl_crafter.accelerator import default_device
 from fl_crafter.assets import load_encoder
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
+from fl_crafter.attacks.queries import features_of
 from fl_crafter.defences.base import Defence, Protected
 from fl_crafter.defences.configured import build_defence
 from fl_crafter.errors import InputError
@@ -119,14 +121,13 @@ class Bench:
         return dataclasses.replace(self, model=defence.model, knowledge=knowledge, _prepared={})
 
     def encode(self, image: Float[Tensor, "count 3 height width"]) -> Tensor:
-        """Clean features."""
-        with torch.no_grad():
-            return torch.cat([self.model.encoder(part) for part in image.split(CHUNK)])
+        """Clean features, where the models compute."""
+        return features_of(self.model.encoder, image)
 
     def predict(self, feature: Float[Tensor, "count channels rows columns"]) -> Tensor:
-        """The cloud model's logits."""
+        """The cloud model's logits, in the processor's memory."""
         with torch.no_grad():
-            return torch.cat([self.model.cloud(part) for part in feature.split(CHUNK)])
+            return torch.cat([self.model.cloud(part).cpu() for part in feature.split(CHUNK)])
 
 
 def protect(
@@ -173,12 +174,14 @@ def open_bench(plan: Plan) -> Bench:
     truth = {name: prepare_truth(faces, evaluator=each) for name, each in evaluators.items()}
     chosen = spread_over_people(next(iter(truth.values())).identity, plan.faces)
     held = len(public) - len(public) // QUERY_SHARE
-    with torch.no_grad():
-        feature = torch.cat([model.encoder(part) for part in public.image[:held].split(CHUNK)])
+    device = default_device()
+    model = model.to(device)
+    feature = features_of(model.encoder, public.image[:held])
     knowledge = attacker_knowledge(
         public.image,
         drawn=0,
         random=torch.Generator(),
+        device=device,
         public_labels=public.attributes,
         query_image=public.image[held:],
     )

@@ -43,16 +43,17 @@ def measure_linkability(
     by_label = LabelClassifier().fit(labels[known], person, random=random)
     by_release = FeatureClassifier().fit(theirs, person, random=random)
     label_score = by_label.score(labels[bench.test]).log_softmax(1)
-    release_score = by_release.score(released).log_softmax(1)
+    release_score = by_release.score(released).log_softmax(1).cpu()
     by_clean = FeatureClassifier().fit(clean, person, random=random)
     scores = {
         LABELS: label_score,
         "released features": release_score,
         "released features and labels": release_score + label_score,
-        "released features, known by clean ones": by_clean.score(released).log_softmax(1),
+        "released features, known by clean ones": by_clean.score(released).log_softmax(1).cpu(),
         "nearest released feature": GalleryMatching()
         .fit(theirs, person, random=random)
-        .score(released),
+        .score(released)
+        .cpu(),
     }
     people, place = by_label.people, bench.identity
     column = torch.searchsorted(people, place)

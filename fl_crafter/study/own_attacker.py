@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from fl_crafter.assets.trained import DECODER_WIDTHS
+from fl_crafter.attacks.queries import features_of
 from fl_crafter.defences.base import Defence
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.evaluation.metrics import mean_auc
@@ -61,10 +62,9 @@ def released(
         image: in [0, 1].
         random: of the defence.
     """
-    encoder = (defence.model or model).encoder
+    clean = features_of((defence.model or model).encoder, image)
     with torch.no_grad():
-        parts = [defence.protect(encoder(part), random=random).feature for part in image.split(64)]
-    return torch.cat(parts)
+        return torch.cat([defence.protect(part, random=random).feature for part in clean.split(64)])
 
 
 def utility_auc(defence: Defence, model: SplitModel, faces: Faces, *, seed: int) -> float:
@@ -73,7 +73,7 @@ def utility_auc(defence: Defence, model: SplitModel, faces: Faces, *, seed: int)
     feature = released(defence, model, test.image, random=torch.Generator().manual_seed(seed))
     cloud = (defence.model or model).cloud
     with torch.no_grad():
-        score = torch.cat([cloud(part) for part in feature.split(64)])
+        score = torch.cat([cloud(part).cpu() for part in feature.split(64)])
     return float(mean_auc(score, test.attributes, torch.ones(1, len(test), dtype=torch.float64))[0])
 
 
@@ -105,7 +105,7 @@ def _new_decoder(
     feature = released(defence, model, public, random=how.random())
     torch.manual_seed(how.seed)
     decoder, _ = train_decoder(
-        ConvolutionalDecoder(feature.shape[1], widths=DECODER_WIDTHS),
+        ConvolutionalDecoder(feature.shape[1], widths=DECODER_WIDTHS).to(feature.device),
         encoder,
         (public * 255).round().byte(),
         feature=feature,
@@ -125,7 +125,7 @@ def _pixel_error(
 ) -> float:
     feature = released(defence, model, image, random=how.random())
     with torch.no_grad():
-        rebuilt = torch.cat([decoder(part) for part in feature.split(64)])
+        rebuilt = torch.cat([decoder(part).cpu() for part in feature.split(64)])
     return float((rebuilt - image).square().mean())
 
 
@@ -153,7 +153,7 @@ def classifier_figures(
         )
         with torch.no_grad():
             parts = feature[Role.EVAL_TEST].split(64)
-            named = torch.cat([classifier(part) for part in parts]).argmax(1)
+            named = torch.cat([classifier(part).cpu() for part in parts]).argmax(1)
         figures[name] = float((named == place[number[own[Role.EVAL_TEST]]]).float().mean())
     return figures | {"chance": 1 / len(private)}
 
@@ -217,4 +217,5 @@ def own_attacker(
 def _serves(model: SplitModel, faces: Faces) -> bool:
     """Whether the cloud model has been trained on these attributes."""
     with torch.no_grad():
-        return model.logits(faces.image[:1]).shape[1] == faces.attributes.shape[1]
+        image = faces.image[:1].to(next(model.encoder.parameters()).device)
+        return model.logits(image).shape[1] == faces.attributes.shape[1]
