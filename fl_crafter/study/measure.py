@@ -154,7 +154,7 @@ def gradient_share(
         released = defence.protect(leaf, random=random).feature
         if not released.requires_grad:
             return 0.0
-        weight = torch.linspace(0.5, 1.5, released[0].numel()).view_as(released[0])
+        weight = torch.linspace(0.5, 1.5, released[0].numel()).view_as(released[0]).to(released)
         (gradient,) = torch.autograd.grad((released * weight).sum(), leaf, allow_unused=True)
     if gradient is None:
         return 0.0
