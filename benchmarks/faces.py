@@ -43,7 +43,7 @@ class DrawnFaces:
         self.image = self.generator.sample(images, random=self.random)
         with torch.no_grad():
             self.feature = self.encoder(self.image)
-        self.prior = self.generator.sample(256, random=self.random).cpu()
+        self.prior = self.generator.sample(256, random=self.random)
         self.knowledge = AttackerKnowledge(
             self.encoder, self.image[:0], self.generator, self.amortiser, decoder=nn.Identity()
         )
@@ -69,9 +69,9 @@ class DrawnFaces:
     def gaps(self, released: Tensor, attack: Attack, *, critics: int = 1) -> list[float]:
         """Privacy gap of what an attack makes of the released features, by each fresh critic."""
         fixed = torch.Generator().manual_seed(self.seed)
-        seen = attack.reconstruct(released, self.knowledge, random=fixed).image.cpu()
-        image, found = self.image.cpu(), []
+        seen = attack.reconstruct(released, self.knowledge, random=fixed).image
+        found = []
         for critic in range(critics):
             own = torch.Generator().manual_seed(critic)
-            found.append(float(estimate_epsilon_pii(seen, image, self.prior, random=own).mean()))
+            found.append(float(estimate_epsilon_pii(seen, self.image, self.prior, random=own).mean()))
         return found

@@ -70,15 +70,15 @@ def _cpu() -> list[Attack]:
 
 
 def _gpu() -> list[Attack]:
-    latent = WhiteBoxLatent(inverter=LevenbergMarquardt(steps=30, inner_iterations=8), restarts=2)
-    pixels = WhiteBoxPixels(steps=400, restarts=1)
-    network = NetworkRegression(steps=3000, batch_size=64)
+    latent = WhiteBoxLatent(inverter=LevenbergMarquardt(steps=24, inner_iterations=8), restarts=1)
+    pixels = WhiteBoxPixels(steps=200, restarts=1)
+    network = NetworkRegression(steps=1500, batch_size=64)
     undo = partial(UnCrafter, inverter=pixels, images=4000, draws=4)
-    learn = partial(AdaptiveDecoder, images=4000, draws=4, steps=4000, batch_size=64)
+    learn = partial(AdaptiveDecoder, images=4000, draws=4, steps=2000, batch_size=64)
     return [
         *_floors(images=4000),
-        BlackBoxDecoder(steps=3000),
-        AdversarialDecoder(steps=3000),
+        BlackBoxDecoder(steps=1500),
+        AdversarialDecoder(steps=1500),
         undo(name="un_crafter_ridge"),
         undo(network, name="un_crafter_network"),
         learn(),
@@ -88,8 +88,8 @@ def _gpu() -> list[Attack]:
         pixels,
         WithEigenfaces(latent, latent_size=1000),
         latent,
-        WhiteBoxHybrid(latent=latent, steps=100),
-        AdaptivePixels(WhiteBoxPixels(steps=100)),
+        WhiteBoxHybrid(latent=latent, steps=60),
+        AdaptivePixels(WhiteBoxPixels(steps=60)),
     ]
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,9 @@ def run_cells(
         began = time.monotonic()
         cell, pictures = measure(bench, point, seed)
         _write_pictures(out, bench, cell, pictures)
-        content = {"plan": plan.fixed(), "cell": cell.model_dump(mode="json")}
+        made_with = {"machine": machine(), "versions": versions()}
+        content = {"plan": plan.fixed(), "made_with": made_with}
+        content["cell"] = cell.model_dump(mode="json")
         write_text(cell_path(out, (point, seed)), json.dumps(content) + "\n")
         worst = cell.worst_case[bench.main].within(1).double().mean()
         announce(
@@ -158,7 +160,7 @@ def _audited(plan: Plan, out: Path, bench: Bench) -> list[Check]:
 def _results(
     plan: Plan, out: Path, bench: Bench, audited: list[Check], *, command: str, seconds: float
 ) -> Results:
-    cells = list(_cells(plan, out))
+    cells, made_with = list(_cells(plan, out)), list(_made_with(plan, out))
     how, points = Resampling(), plan.points()
     oracle = {name: own.raw_identification(how=how) for name, own in bench.truth.items()}
     people = len(bench.truth[bench.main].gallery.identity)
@@ -186,8 +188,11 @@ def _results(
         attacks={attack.name: str(attack) for attack in plan.attacks()},
         generator=plan.generator,
         settings={point.name: str(point.settings) for point in points},
-        versions=versions(),
-        machine=machine(),
+        versions={
+            name: _all_of(own["versions"].get(name, "none") for own in made_with)
+            for name in sorted({name for own in made_with for name in own["versions"]})
+        },
+        machine=_all_of(own["machine"] for own in made_with),
         command=command,
         seconds={
             "defences": sum(cell.release.seconds for cell in cells),
@@ -209,3 +214,13 @@ def _cells(plan: Plan, out: Path) -> Iterator[Cell]:
         if cell is None:
             raise InputError(f"{cell_path(out, task)} went missing; run the evaluation again.")
         yield cell
+
+
+def _made_with(plan: Plan, out: Path) -> Iterator[dict[str, Any]]:
+    """Machine and versions of each cell, which may come from several."""
+    for task in tasks(plan):
+        yield json.loads(cell_path(out, task).read_text("utf-8"))["made_with"]
+
+
+def _all_of(values: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(values))
