@@ -13,7 +13,8 @@ from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.defences.crafter.distance import estimate_epsilon_pii
 
-CRITICS = 4
+CRITICS = (2, 4)  # at least and at most
+JUDGEMENTS = 256  # of critics on faces, that are averaged
 
 
 def device_name() -> str:
@@ -59,7 +60,9 @@ class DrawnFaces:
 
         The gap is the mean over critics, which are the same for everything that is judged.
         """
-        gaps = self.gaps(released, WhiteBoxLatent(), critics=CRITICS)
+        least, most = CRITICS
+        critics = min(most, max(least, JUDGEMENTS // len(released)))
+        gaps = self.gaps(released, WhiteBoxLatent(), critics=critics)
         return {
             "privacy_gap": statistics.mean(gaps),
             "privacy_gap_by_critic": gaps,
@@ -73,5 +76,6 @@ class DrawnFaces:
         found = []
         for critic in range(critics):
             own = torch.Generator().manual_seed(critic)
-            found.append(float(estimate_epsilon_pii(seen, self.image, self.prior, random=own).mean()))
+            each = estimate_epsilon_pii(seen, self.image, self.prior, random=own)
+            found.append(float(each.mean()))
         return found
