@@ -93,6 +93,23 @@ def _gpu() -> list[Attack]:
     ]
 
 
+def beyond_cpu() -> list[Attack]:
+    """The kinds of attack that the `cpu` budget leaves out, at sizes of its own: minutes each.
+
+    The first is there for comparison.
+    """
+    learn = partial(AdaptiveDecoder, images=600)
+    return [
+        BlackBoxDecoder(steps=100),
+        UnCrafter(NetworkRegression(steps=300), images=600, name="un_crafter_network"),
+        learn(start="dense", steps=600, name="adaptive_decoder_dense"),
+        learn(start="generator", steps=150, name="adaptive_generator"),
+        WithEigenfaces(WhiteBoxLatent()),
+        WhiteBoxHybrid(),
+        AdaptivePixels(),
+    ]
+
+
 def _floors(*, images: int) -> list[Attack]:
     return [
         AverageFace(),

@@ -24,7 +24,7 @@ def evaluate(
         Path | None, typer.Option(help="The dataset's folder.", file_okay=False)
     ] = None,
     data: Annotated[str, typer.Option(help="celeba, or another with CelebA's labels.")] = "celeba",
-    suite: Annotated[str, typer.Option(help="standard or decoders.")] = "standard",
+    suite: Annotated[str, typer.Option(help="standard, decoders or beyond_cpu.")] = "standard",
     budget: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
     defences: Annotated[str, typer.Option(help=DEFENCES_HELP)] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,

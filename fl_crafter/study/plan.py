@@ -9,13 +9,13 @@ from typing import Any
 from fl_crafter.attacks.adaptive import AdaptiveDecoder
 from fl_crafter.attacks.base import Attack
 from fl_crafter.attacks.black_box import BlackBoxDecoder
-from fl_crafter.attacks.suite import BUDGETS, standard
+from fl_crafter.attacks.suite import BUDGETS, beyond_cpu, standard
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.checks import Kinds
 from fl_crafter.files import write_text
 from fl_crafter.study.points import Point, parse_defences
 
-SUITES = ("standard", "decoders")
+SUITES = ("standard", "decoders", "beyond_cpu")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Plan:
         """In increasing cost."""
         if self.suite == "decoders":
             return [BlackBoxDecoder(steps=100), AdaptiveDecoder(images=600, steps=150)]
-        return standard(self.budget)
+        return beyond_cpu() if self.suite == "beyond_cpu" else standard(self.budget)
 
     def kinds(self) -> Kinds:
         """What sort the attacks are of."""
