@@ -1,6 +1,7 @@
 """Adaptive inversion: decoders trained on what the defence makes of the attacker's own images."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.attacks.fine_tuning import decode, fine_tune
-from fl_crafter.models.decoder import ConvolutionalDecoder, DenseDecoder
+from fl_crafter.attacks.queries import Queries
+from fl_crafter.models.decoder import ConvolutionalDecoder, DenseDecoder, Rescaled
 
 Start = Literal["prepared", "convolutional", "dense", "generator"]
 
@@ -27,11 +29,12 @@ class AdaptiveDecoder(Attack):
         steps: of training.
         batch_size: faces per step.
         learning_rate: peak of the schedule.
-        start: what is trained. `prepared` is the decoder that a trained defence played against,
-            where it stores one, else the decoder of clean features, the best start where the
-            defence leaves a face in its place. Two start from random weights: `convolutional`,
-            and `dense`, which does not need the feature's layout. `generator` re-tunes the
-            generator and the amortiser before it, and so keeps a prior of faces.
+        start: what is trained. `prepared` is the decoder of clean features, the best start where
+            the defence leaves a face in its place, or the one that a trained defence played
+            against and stores, where that draws the attacker's own faces better. Two start from
+            random weights: `convolutional`, and `dense`, which does not need the feature's layout.
+            `generator` re-tunes the generator and the amortiser before it, and so keeps a prior of
+            faces.
     """
 
     images: int = 400
@@ -65,7 +68,7 @@ class AdaptiveDecoder(Attack):
             knowledge,
             queries.image,
             feature=queries.released,
-            decoder=self._decoder(feature, knowledge, random),
+            decoder=self._decoder(queries, knowledge, random),
             steps=self.steps,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
@@ -75,10 +78,12 @@ class AdaptiveDecoder(Attack):
         return Reconstruction(decode(decoder, feature), [loss])
 
     def _decoder(
-        self, feature: Tensor, knowledge: AttackerKnowledge, random: torch.Generator
+        self, queries: Queries, knowledge: AttackerKnowledge, random: torch.Generator
     ) -> nn.Module:
+        feature = queries.released
         if self.start == "prepared":
-            return knowledge.defence_decoder or knowledge.decoder
+            known = [knowledge.decoder, knowledge.defence_decoder]
+            return min((each for each in known if each), key=partial(_error, queries=queries))
         if self.start == "generator":
             if knowledge.amortiser is None:
                 raise ValueError(f"{self.name} needs an amortiser: set AttackerKnowledge.amortiser")
@@ -86,7 +91,14 @@ class AdaptiveDecoder(Attack):
         side = knowledge.public_image.shape[-1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
-            return fresh_decoder(feature.shape[1:], side, dense=self.start == "dense").to(feature)
+            fresh = fresh_decoder(feature.shape[1:], side, dense=self.start == "dense")
+        return Rescaled(fresh, feature).to(feature)
+
+
+def _error(decoder: nn.Module, *, queries: Queries) -> float:
+    """Mean squared pixel error on some of the attacker's own faces."""
+    image = decode(decoder, queries.released[:64])
+    return float((image - queries.image[:64].to(image)).square().mean())
 
 
 def fresh_decoder(shape: torch.Size, side: int, *, dense: bool) -> nn.Module:

@@ -45,6 +45,51 @@ class ConvolutionalDecoder(nn.Module):
         return torch.sigmoid(self.layers(feature))
 
 
+class Rescaled(nn.Module):
+    """A decoder before which each channel is brought to the spread that the decoder is used to.
+
+    Encoders that were trained against a decoder let their features grow a hundredfold. A decoder
+    that meets these unscaled learns nothing, which looks like privacy and is none.
+
+    Args:
+        decoder: features -> images.
+        feature: what it is to meet.
+        like: what it is used to; a mean of 0 and a deviation of 1 by default.
+    """
+
+    shift: Tensor
+    factor: Tensor
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        feature: Float[Tensor, "count channels rows columns"],
+        like: Float[Tensor, "count channels rows columns"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        mean, deviation = _moments(feature)
+        mean_wanted, wanted = (
+            (torch.zeros_like(mean), torch.ones_like(deviation)) if like is None else _moments(like)
+        )
+        # a channel that is always the same stays so
+        factor = wanted / deviation.clamp_min(1e-6 * deviation.max().clamp_min(1e-12))
+        self.register_buffer("factor", factor)
+        self.register_buffer("shift", mean_wanted - factor * mean)
+
+    def forward(
+        self, feature: Float[Tensor, "batch channels rows columns"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Images in [0, 1]."""
+        return self.decoder(feature * self.factor + self.shift)
+
+
+def _moments(feature: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel, `[channels, 1, 1]`."""
+    deviation, mean = torch.std_mean(feature, dim=(0, 2, 3))
+    return mean[:, None, None], deviation[:, None, None]
+
+
 class ResidualBlock(nn.Module):
     """Two convolutions beside the identity.
 

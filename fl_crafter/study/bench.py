@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from fl_crafter.accelerator import default_device
 from fl_crafter.assets import load_encoder
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
+from fl_crafter.attacks.fine_tuning import fine_tune
 from fl_crafter.attacks.queries import features_of
 from fl_crafter.defences.base import Defence, Protected
 from fl_crafter.defences.configured import build_defence
@@ -24,6 +25,7 @@ from fl_crafter.evaluation.perception import PerceptualDistance
 from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
+from fl_crafter.models.decoder import Rescaled
 from fl_crafter.models.split import SplitModel
 from fl_crafter.study.knowledge import attacker_knowledge, with_generator
 from fl_crafter.study.named import named_function, named_generator
@@ -35,6 +37,8 @@ CHUNK = 64
 FEWEST_PUBLIC = 100
 QUERY_SHARE = 4  # one in so many public photographs is kept from the defences, for queries
 ORACLE = "oracle"
+RELEARNING = {"smoke": 2, "cpu": 600, "gpu": 1500}
+"""Steps in which the eavesdropper's decoder learns the encoder of a trained defence."""
 
 
 @dataclass
@@ -61,6 +65,7 @@ class Bench:
     knowledge: AttackerKnowledge
     perceptual: PerceptualDistance
     _prepared: dict[int, list[Attack]] = field(default_factory=dict)
+    _relearnt: dict[str, nn.Module] = field(default_factory=dict)
 
     @property
     def main(self) -> str:
@@ -107,17 +112,39 @@ class Bench:
             weights=Path(point.weights) if point.weights else None,
         )
 
-    def facing(self, defence: Defence) -> "Bench":
+    def facing(self, defence: Defence, point: Point) -> "Bench":
         """The bench on which a defence stands: with its own encoder and cloud model, if it has any.
 
-        The eavesdropper knows that encoder, and learns anew from it; knowing the defence, it goes
-        on with the decoder that the defence stores.
+        The eavesdropper knows that encoder, and its decoder learns anew from it, on rescaled
+        features; knowing the defence, it has the decoder that the defence stores too. The amortiser
+        is of another encoder, so that searches over latents start without one.
         """
         if defence.model is None:
             return self
         knowledge = dataclasses.replace(
-            self.knowledge, encoder=defence.model.encoder, defence_decoder=defence.decoder
+            self.knowledge,
+            encoder=defence.model.encoder,
+            defence_decoder=defence.decoder,
+            amortiser=None,
         )
+        if point.weights not in self._relearnt:
+            some = knowledge.public_image[:256]
+            decoder = Rescaled(
+                knowledge.decoder,
+                features_of(knowledge.encoder, some),
+                features_of(self.knowledge.encoder, some),
+            )
+            self._relearnt[point.weights], _ = fine_tune(
+                knowledge,
+                knowledge.public_image,
+                decoder=decoder,
+                steps=RELEARNING[self.plan.budget],
+                batch_size=32,
+                learning_rate=1e-3,
+                random=torch.Generator().manual_seed(0),
+                title=f"decoder of {point.name}",
+            )
+        knowledge = dataclasses.replace(knowledge, decoder=self._relearnt[point.weights])
         return dataclasses.replace(self, model=defence.model, knowledge=knowledge, _prepared={})
 
     def encode(self, image: Float[Tensor, "count 3 height width"]) -> Tensor:

@@ -33,7 +33,7 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
     """Everything about one defence at one setting with one seed, and each attack's pictures."""
     victim, attacker = (torch.Generator().manual_seed(2 * seed + each) for each in range(2))
     defence = bench.defence(point)
-    bench = bench.facing(defence)
+    bench = bench.facing(defence, point)
     raw = bench.faces.image[bench.test]
     clean = bench.encode(raw)
     released, release = _release(defence, clean, point.batch, victim)

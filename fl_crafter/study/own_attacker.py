@@ -19,7 +19,7 @@ from fl_crafter.defences.base import Defence
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.evaluation.metrics import mean_auc
 from fl_crafter.faces.record import Faces, Role
-from fl_crafter.models.decoder import ConvolutionalDecoder
+from fl_crafter.models.decoder import ConvolutionalDecoder, Rescaled
 from fl_crafter.models.resnet import resnet_tail
 from fl_crafter.models.split import SplitModel
 from fl_crafter.training.decoder import DecoderTraining, train_decoder
@@ -104,8 +104,9 @@ def _new_decoder(
     encoder = (defence.model or model).encoder
     feature = released(defence, model, public, random=how.random())
     torch.manual_seed(how.seed)
+    fresh = ConvolutionalDecoder(feature.shape[1], widths=DECODER_WIDTHS)
     decoder, _ = train_decoder(
-        ConvolutionalDecoder(feature.shape[1], widths=DECODER_WIDTHS).to(feature.device),
+        Rescaled(fresh, feature).to(feature.device),
         encoder,
         (public * 255).round().byte(),
         feature=feature,

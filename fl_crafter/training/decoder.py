@@ -26,7 +26,8 @@ class DecoderTraining:
         steps: number of updates.
         batch_size: images per update.
         learning_rate: peak of the cosine schedule.
-        perceptual_weight: of the distance between the features of image and reconstruction.
+        perceptual_weight: of the distance between the features of image and reconstruction, in
+            units of the features' mean size: encoders differ a hundredfold in it.
         adversarial_weight: of the judgement of a critic that learns beside the decoder; 0 for none.
         critic_rate: the critic's constant learning rate.
         grey: share of images turned to grey.
@@ -36,7 +37,7 @@ class DecoderTraining:
     steps: int = 1500
     batch_size: int = 32
     learning_rate: float = 1e-3
-    perceptual_weight: float = 0.1
+    perceptual_weight: float = 0.13
     adversarial_weight: float = 0.0
     critic_rate: float = 4e-4
     grey: float = 0.25
@@ -88,7 +89,8 @@ def train_decoder(
             clean = encoder(image)
         rebuilt = decoder(clean if feature is None else feature[chosen.to(feature.device)])
         pixel = F.l1_loss(rebuilt, image) + F.mse_loss(rebuilt, image)
-        perception = F.l1_loss(encoder(rebuilt), clean)
+        size = clean.abs().mean().clamp_min(1e-12)
+        perception = F.l1_loss(encoder(rebuilt), clean) / size
         loss = pixel + settings.perceptual_weight * perception
         figures = {"pixel": pixel.item(), "feature": perception.item()}
         if adversary is not None:

@@ -63,14 +63,40 @@ def test_it_sees_through_a_defence_that_it_knows(world: World) -> None:
     assert adaptive < 0.85 * fixed
 
 
-def test_it_goes_on_with_the_decoder_of_a_trained_defence(world: World) -> None:
-    other = fresh_decoder(world.feature.shape[1:], SIZE, dense=False).requires_grad_(False)
-    knowledge = replace(knowing(world), defence_decoder=other)
+def test_it_goes_on_with_the_better_of_its_own_decoder_and_the_one_of_a_trained_defence(
+    world: World,
+) -> None:
+    bad = fresh_decoder(world.feature.shape[1:], SIZE, dense=False).requires_grad_(False)
     still = AdaptiveDecoder(steps=1, learning_rate=1e-9)
-    found = still.reconstruct(world.feature, knowledge, random=seeded()).image
-    torch.testing.assert_close(found, other(world.feature), atol=1e-4, rtol=0)
-    black_box = BlackBoxDecoder(steps=0).reconstruct(world.feature, knowledge, random=seeded())
-    torch.testing.assert_close(black_box.image, world.decoder(world.feature))
+    for knowledge in (
+        replace(knowing(world), defence_decoder=bad),
+        replace(knowing(world), decoder=bad, defence_decoder=world.decoder),
+    ):
+        found = still.reconstruct(world.feature, knowledge, random=seeded()).image
+        torch.testing.assert_close(found, world.decoder(world.feature), atol=1e-4, rtol=0)
+
+
+def test_a_feature_a_hundred_times_as_large_is_no_protection(world: World) -> None:
+    """Encoders trained against a decoder grow so; unscaled, a decoder learns nothing."""
+    image = pictures(12, seed=3)
+    with torch.no_grad():
+        feature = world.encoder(image)
+    learn = AdaptiveDecoder(start="convolutional", steps=60, batch_size=8, learning_rate=1e-2)
+    errors = []
+    for size in (1.0, 300.0):
+        encoder = torch.nn.Sequential(world.encoder, _Times(size))
+        knowledge = replace(knowing(world), encoder=encoder, release=lambda each: each)
+        errors.append(error(learn, size * feature, image, knowledge))
+    assert errors[1] == pytest.approx(errors[0], rel=0.02)
+
+
+class _Times(torch.nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.factor * value
 
 
 def test_a_generator_without_an_amortiser_is_not_re_tuned(world: World) -> None:

@@ -65,15 +65,18 @@ def test_a_trained_defence_stands_on_its_own_networks(bench: Bench, tmp_path: Pa
     plan = Cheap(**dataclasses.asdict(bench.plan))
     bench = dataclasses.replace(bench, plan=plan, _prepared={})
     defence = bench.defence(point)
-    facing = bench.facing(defence)
+    facing = bench.facing(defence, point)
     image = bench.faces.image[bench.test]
     with torch.no_grad():
         assert torch.equal(facing.encode(image), made.model.encoder(image))
         assert torch.equal(facing.knowledge.encoder(image), made.model.encoder(image))
         assert not torch.equal(bench.encode(image), made.model.encoder(image))
         score = made.model.logits(image)
-    none = bench.defence(parse_defences("none")[0])
-    assert bench.facing(none) is bench
+    (none,) = parse_defences("none")
+    assert bench.facing(bench.defence(none), none) is bench
+    assert facing.knowledge.amortiser is None, "it is of another encoder"
+    again = bench.facing(defence, point)
+    assert again.knowledge.decoder is facing.knowledge.decoder, "learnt once"
     assert facing.knowledge.defence_decoder is defence.decoder is not None
 
     cell, _ = measure(bench, point, 0)
