@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from fl_crafter.assets.trained import ADVLEARN, TIPRDC
 from fl_crafter.evaluation.bootstrap import Resampling, mean_interval
 from fl_crafter.evaluation.cell import Cell
 from fl_crafter.evaluation.collect import by_point, hits
@@ -23,6 +24,8 @@ GOOD_JUDGE = 0.9  # of the raw photographs named
 NEAR_ORACLE = 0.9  # of what the judge names on raw photographs
 ONE_FEATURE = 1e-3  # of the clean features' variance
 NO_CHANGE = 1e-3  # of the clean features' spread
+LEARNT = 0.95  # of the average face's structural similarity
+AVERAGE_FACE = "average_face"
 DEAD_ROWS = 0.05
 WORSE_END = 1.1  # last loss over the best
 
@@ -163,6 +166,7 @@ def check_cells(cells: Iterable[Cell], *, oracle: Identification, bounds: Bounds
         else:
             checks += _release(point, own, bounds)
         checks.append(_best_counts(point, own))
+        checks += _has_learnt(point, own, bounds)
         checks.append(
             no_better(
                 "adaptive at least as good as black box",
@@ -226,7 +230,17 @@ def _release(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
         if name in own[0].judged[bounds.evaluator]
         and max(cell.likeness[name].zero_gradients for cell in own) <= DEAD_ROWS
     ]
+    acts = Check(
+        name="the defence acts",
+        passed=change >= NO_CHANGE,
+        figure=change,
+        point=point,
+        text=f"released features are {change:.2g} spreads away from clean ones"
+        + ("" if change >= NO_CHANGE else ": the clean feature is released"),
+    )
     return [
+        # AdvLearn and TIPRDC protect in the encoder: what it gives is released as it is
+        *([] if own[0].defence in (ADVLEARN, TIPRDC) else [acts]),
         Check(
             name="releases differ between faces",
             passed=spread >= ONE_FEATURE,
@@ -234,14 +248,6 @@ def _release(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
             point=point,
             text=f"released features vary {spread:.2g} times as much as clean ones"
             + ("" if spread >= ONE_FEATURE else ": the defence always returns one feature"),
-        ),
-        Check(
-            name="the defence acts",
-            passed=change >= NO_CHANGE,
-            figure=change,
-            point=point,
-            text=f"released features are {change:.2g} spreads away from clean ones"
-            + ("" if change >= NO_CHANGE else ": the clean feature is released"),
         ),
         Check(
             name="no attack relies on a dead gradient",
@@ -261,6 +267,29 @@ def _release(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
             point=point,
             text=f"its batches ended as {', '.join(sorted(ended)).replace('_', ' ')}",
         ),
+    ]
+
+
+def _has_learnt(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
+    """An attack that learns what a defence releases can always fall back on the average face."""
+    like = {
+        name: sum(cell.likeness[name].ssim for cell in own) / len(own)
+        for name in (AVERAGE_FACE, *bounds.kinds.adaptive)
+        if all(name in cell.likeness for cell in own)
+    }
+    floor = like.pop(AVERAGE_FACE, 0.0)
+    if not like or floor <= 0:
+        return []
+    best = max(like, key=like.__getitem__)
+    return [
+        Check(
+            name="adaptive attacks have learnt",
+            passed=like[best] >= LEARNT * floor,
+            figure=like[best] / floor,
+            point=point,
+            text=f"{best} draws with a structural similarity of {like[best]:.3f}, the average face "
+            f"has {floor:.3f}; at least {LEARNT:.0%} of that are wanted",
+        )
     ]
 
 

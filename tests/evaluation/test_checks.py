@@ -48,6 +48,7 @@ def cell(named: dict[str, float], *, defence: str = "none", seed: int = 0, **cha
     }
     curve = changes.pop("curve", (2.0, 1.0))
     zero = changes.pop("zero_gradients", 0.0)
+    ssim = changes.pop("ssim", {})
     return Cell(
         defence=defence,
         parameter="" if defence == "none" else "utility_weight",
@@ -58,7 +59,7 @@ def cell(named: dict[str, float], *, defence: str = "none", seed: int = 0, **cha
         utility_interval=(0.88, 0.92),
         likeness={
             attack: Likeness(
-                ssim=0.5,
+                ssim=ssim.get(attack, 0.5),
                 psnr=20.0,
                 perceptual_distance=0.3,
                 loss_curve=curve,
@@ -131,6 +132,18 @@ def test_a_dead_gradient_wants_an_attack_that_needs_none() -> None:
     assert failed(cell(static | {"adaptive": 0.1}, defence="crafter", gradient=0.0)) == []
     found = failed(cell(static, defence="crafter", gradient=0.0))
     assert ("crafter-1", "no attack relies on a dead gradient") in found
+
+
+def test_an_adaptive_attack_that_draws_worse_than_the_average_face_is_flagged() -> None:
+    named = {"average_face": 0.01, "white_box": 0.1, "black_box": 0.1, "adaptive": 0.1}
+    for drawn, wanted in ((0.29, []), (0.1, [("crafter-1", "adaptive attacks have learnt")])):
+        ssim = {"average_face": 0.3, "adaptive": drawn}
+        assert failed(cell(GOOD), cell(named, defence="crafter", ssim=ssim)) == wanted
+
+
+def test_a_defence_in_the_encoder_is_not_asked_whether_it_acts() -> None:
+    hidden = {attack: 0.1 for attack in GOOD}
+    assert failed(cell(GOOD), cell(hidden, defence="advlearn", change=0.0)) == []
 
 
 def test_a_difference_by_chance_is_not_flagged() -> None:
