@@ -57,7 +57,7 @@ def parts(defence: str, world: World) -> TrainedParts:
 
 
 def found(kind: type[Retrained], name: str, world: World, faces: Faces) -> dict[str, float]:
-    how = OwnAttacker(steps=60, batch_size=16, learning_rate=5e-3)
+    how = OwnAttacker(steps=120, batch_size=16, learning_rate=5e-3)
     victim = SplitModel(world.encoder, world.cloud)
     return own_attacker(kind(parts(name, world)), victim, faces, how=how)
 
