@@ -83,6 +83,8 @@ def read_cell(path: Path, plan: Plan) -> Cell | None:
         stored = json.loads(path.read_text("utf-8"))
         if stored["plan"] != plan.fixed():
             raise InputError(f"{path} is of another evaluation; name another folder with --out.")
+        if "made_with" not in stored:
+            raise KeyError("made_with")
         return Cell.model_validate_json(json.dumps(stored["cell"]))
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         if isinstance(error, InputError):

@@ -74,6 +74,9 @@ def test_it_goes_on_with_the_better_of_its_own_decoder_and_the_one_of_a_trained_
     ):
         found = still.reconstruct(world.feature, knowledge, random=seeded()).image
         torch.testing.assert_close(found, world.decoder(world.feature), atol=1e-4, rtol=0)
+    knowledge = replace(knowing(world), defence_decoder=bad)
+    black_box = BlackBoxDecoder(steps=0).reconstruct(world.feature, knowledge, random=seeded())
+    torch.testing.assert_close(black_box.image, world.decoder(world.feature))
 
 
 def test_a_feature_a_hundred_times_as_large_is_no_protection(world: World) -> None:
