@@ -1,5 +1,6 @@
 """`python -m docs.tools.architecture`: draw the packages as they really import each other."""
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def _sort(rows: list[list[str]], neighbours: Callable[[str], Iterable[str]]) -> 
 
         def middle(name: str, place: dict[str, float] = place) -> float:
             near = [place[other] for other in neighbours(name) if other in place]
-            return sum(near) / len(near) if near else 0.5
+            return math.fsum(near) / len(near) if near else 0.5  # ties must not hang on the order
 
         row.sort(key=lambda name: (middle(name), name))
 
