@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("--data", default="orl")
     parser.add_argument("--root", default="")
     parser.add_argument("--people", type=int, default=0)
+    parser.add_argument("--photos", type=int, default=0, help="photographs of each person; 0: all")
     parser.add_argument("--epsilons", default="0.5,1,2,4")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
@@ -119,6 +120,7 @@ def main() -> None:
         dataset=arguments.data,
         data_root=root,
         people=arguments.people,
+        photos_per_person=arguments.photos,
         defence="substitution",
         public_images=1000,
     )
@@ -134,6 +136,7 @@ def main() -> None:
     content = {
         "dataset": arguments.data,
         "people": people,
+        "photographs_per_person": arguments.photos,
         "labels": len(faces.attribute_names),
         "defence": config.defence,
         "torch": torch.__version__,

@@ -106,11 +106,15 @@ def labels(
     data: Annotated[str, typer.Option(help="Name of the faces.")] = "orl",
     root: Annotated[Path | None, typer.Option(help="The dataset's folder; orl needs none.")] = None,
     people: Annotated[int, typer.Option(min=0, help="Private people; 0 takes all.")] = 0,
+    photos: Annotated[
+        int, typer.Option(min=0, help="Photographs of each, at most; 0 takes all.")
+    ] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Number of repetitions.")] = 3,
 ) -> None:
     """What randomised response costs in utility, and what it saves in linkability by labels."""
-    where = ["--root", root] if root else []
-    _run("labels", "--data", data, *where, "--people", people, "--seeds", seeds, "--json", json)
+    given = ["--root", root] if root else []
+    given += ["--data", data, "--people", people, "--photos", photos, "--seeds", seeds]
+    _run("labels", *given, "--json", json)
 
 
 def _run(module: str, *arguments: str | int | Path) -> None:
