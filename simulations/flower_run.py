@@ -30,6 +30,7 @@ import psutil
 
 from simulations.config import SimulationConfig, Value
 from simulations.progress import Show, progress_in
+from simulations.ray_cluster import secure_ray
 
 STARTING = 240.0  # seconds; a busy machine takes minutes to import everything
 ENDING = 20.0
@@ -128,6 +129,7 @@ def flower_environment(home: Path) -> dict[str, str]:
     environment.setdefault("RAY_TMPDIR", str(home))
     # Ray would lower its workers' priority by 15, and beside other work the clients starve
     environment.setdefault("RAY_worker_niceness", "0")
+    secure_ray(environment)
     return environment
 
 

@@ -1,8 +1,23 @@
-"""Ray, outside Flower: one of our own, or the cluster that RAY_ADDRESS names."""
+"""Ray: one of our own, which nobody else can use, or the cluster that RAY_ADDRESS names."""
 
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+
+
+def secure_ray(environment: MutableMapping[str, str]) -> None:
+    """Have a Ray that is started with these variables ask everyone for a token of its own.
+
+    Ray listens on every interface, whatever address it is given, and executes what it is sent.
+    What the user has said about authentication stays, and so do the rules of a cluster that is
+    there.
+
+    Args:
+        environment: variables of the process that will start Ray; changed in place.
+    """
+    if "RAY_ADDRESS" not in environment and "RAY_AUTH_MODE" not in environment:
+        environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 @contextmanager
@@ -14,6 +29,7 @@ def ray_cluster(*, workers: int | None = None, worker_output: bool) -> Iterator[
             that is there keeps its size.
         worker_output: show what the workers print.
     """
+    secure_ray(os.environ)  # before Ray is imported, which then reads it
     import ray
 
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as later Rays have it
