@@ -27,8 +27,9 @@ help:
 demo: $(READY)
 	$(BIN)/fl-crafter demo --out out/demo $(ARGS)
 
+# A file's tests share what they set up, so that each file has one process.
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(LINT_READY)
 	$(BIN)/ruff check .

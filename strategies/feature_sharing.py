@@ -14,8 +14,8 @@ from flwr.serverapp.strategy import Result, Strategy
 from torch import nn
 
 from fl_crafter.flower.payload import PayloadTerms
+from fl_crafter.training.cloud import CloudTraining
 from fl_crafter.transcript import Purpose
-from strategies.cloud_training import CloudTraining
 from strategies.intake import Intake
 from strategies.learning import distrusted, judge, train_on_stored
 from strategies.requests import EVALUATION_MESSAGE, TRAIN_MESSAGE, NoValidReplies, requests

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from strategies.cloud_training import CloudTraining, train_cloud
+from fl_crafter.training.cloud import CloudTraining, train_cloud
 from strategies.robust import clip_norms, contradicts_the_others, embedding, reference_norm
 from strategies.store import StoredMessage, StoredRows
 from strategies.utility import AttributeUtility, attribute_utility, predict

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from strategies.cloud_training import head
+from fl_crafter.training.cloud import head
 
 RIDGE = 1.0
 

@@ -11,9 +11,14 @@ from jaxtyping import install_import_hook
 # result and dataclass field, shapes included, while the tests run.
 install_import_hook("fl_crafter", "beartype.beartype")
 
-# Two threads are as fast as more on the small tensors here, and leave shared machines alone.
+# Two threads are as fast as more on the small tensors here, and leave shared machines alone; where
+# several processes share the tests, each has one, and so have those that they start.
 if "OMP_NUM_THREADS" not in os.environ:
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ["OMP_NUM_THREADS"] = "1"
+        torch.set_num_threads(1)
+    else:
+        torch.set_num_threads(min(2, os.cpu_count() or 1))
 
 # Read when Flower is imported, and by every process that a test starts.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")

@@ -60,12 +60,12 @@ def worst_cases(
     """One row for each evaluator, defence and setting, over all seeds."""
     checks, rows = tuple(checks), []
     for own in by_point(cells).values():
-        utility = sum(cell.utility_auc for cell in own) / len(own)
-        lows, highs = zip(*(cell.utility_interval for cell in own), strict=True)
+        deployed = _middle([cell.utility_interval for cell in own])
+        developed = _middle([cell.development_interval for cell in own])
         for evaluator in own[0].worst_case:
             guesses = [cell.worst_case[evaluator] for cell in own]
             rates = _rates(guesses, identity, how)
-            rates["intervals"]["utility_auc"] = (sum(lows) / len(own), sum(highs) / len(own))
+            rates["intervals"] |= {"utility_auc": deployed, "development_auc": developed}
             rows.append(
                 WorstCase(
                     **_setting(own[0], checks),
@@ -75,7 +75,8 @@ def worst_cases(
                     top1_by_seed=tuple(float(g.within(1).double().mean()) for g in guesses),
                     best_attack=best_attack(own, evaluator),
                     roc={far: _mean(g.roc[far] for g in guesses) for far in guesses[0].roc},
-                    utility_auc=utility,
+                    utility_auc=_mean(cell.utility_auc for cell in own),
+                    development_auc=_mean(cell.development_auc for cell in own),
                 )
             )
     return rows
@@ -157,6 +158,11 @@ def _rates(guesses: list[Guess], identity: Tensor, how: Resampling) -> dict[str,
     )
     rates = {name: float(share.mean()) for name, share in shares.items()}
     return {**rates, "intervals": intervals, "chance": chance}
+
+
+def _middle(intervals: list[tuple[float, float]]) -> tuple[float, float]:
+    lows, highs = zip(*intervals, strict=True)
+    return _mean(lows), _mean(highs)
 
 
 def _mean(values: Iterable[float]) -> float:

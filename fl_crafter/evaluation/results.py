@@ -112,7 +112,9 @@ class WorstCase(Rates):
         top1_by_seed: in their order.
         best_attack: the single attack that names the most.
         roc: true acceptance rate by false acceptance rate.
-        utility_auc: of the released features.
+        utility_auc: of the released features, with the cloud model as it was (deployment).
+        development_auc: with the cloud model that went on learning from released features; None
+            in results of before it was measured.
     """
 
     evaluator: str
@@ -121,6 +123,7 @@ class WorstCase(Rates):
     best_attack: str
     roc: dict[str, Share]
     utility_auc: Share
+    development_auc: Share | None = None
 
 
 class Linkability(Rates):

@@ -5,9 +5,10 @@ them with the victim's defence. That is more than the threat model grants, and s
 What the shared labels alone give is its floor: a defence of features cannot go below it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fl_crafter.attacks.linking import FeatureClassifier, GalleryMatching, LabelClassifier
@@ -24,7 +25,9 @@ def measure_linkability(
     bench: Bench,
     released: Tensor,
     *,
-    release: Callable[[Tensor], Tensor],
+    known: Int64[Tensor, "known"],
+    clean: Float[Tensor, "known channels rows columns"],
+    theirs: Float[Tensor, "known channels rows columns"],
     random: torch.Generator,
 ) -> dict[str, Guess]:
     """By evidence, how well it names the people on the test photographs.
@@ -32,13 +35,12 @@ def measure_linkability(
     Args:
         bench: of the grid.
         released: what the victim's defence released of the test photographs.
-        release: the same defence in the attacker's hands, clean features -> released ones.
+        known: positions in the dataset of the photographs that the attacker has.
+        clean: their features.
+        theirs: what the same defence makes of those in the attacker's hands.
         random: of the classifiers.
     """
-    known = known_photographs(bench)
     person = bench.faces.identity[known]
-    clean = bench.encode(bench.faces.image[known])
-    theirs = release(clean)
     labels = bench.faces.attributes
     by_label = LabelClassifier().fit(labels[known], person, random=random)
     by_release = FeatureClassifier().fit(theirs, person, random=random)

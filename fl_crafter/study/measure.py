@@ -22,7 +22,8 @@ from fl_crafter.evaluation.metrics import (
     utility,
 )
 from fl_crafter.study.bench import Bench, protect
-from fl_crafter.study.linkability import measure_linkability
+from fl_crafter.study.development import develop
+from fl_crafter.study.linkability import known_photographs, measure_linkability
 from fl_crafter.study.points import Point
 
 PROBED_ROWS = 4
@@ -63,7 +64,12 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
                 image, torch.arange(len(raw)), truth=bench.truth[name], evaluator=evaluator
             )
         began = time.monotonic()
-    auc, interval = _utility(bench, released)
+    auc, interval = _utility(bench, bench.predict(released))
+    known = known_photographs(bench)
+    known_clean = bench.encode(bench.faces.image[known])
+    theirs = again(known_clean)
+    developed = develop(bench, known=known, theirs=theirs, released=released)
+    developed_auc, developed_interval = _utility(bench, developed)
     cell = Cell(
         defence=point.defence,
         parameter=point.parameter,
@@ -72,6 +78,8 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
         release=release,
         utility_auc=auc,
         utility_interval=interval,
+        development_auc=developed_auc,
+        development_interval=developed_interval,
         likeness=likeness,
         judged={name: _judged(bench, name, own) for name, own in judgement.items()},
         worst_case={
@@ -82,7 +90,9 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
             )
             for name, own in judgement.items()
         },
-        linked=measure_linkability(bench, released, release=again, random=attacker),
+        linked=measure_linkability(
+            bench, released, known=known, clean=known_clean, theirs=theirs, random=attacker
+        ),
     )
     pictures = {attack: own.image for attack, own in judgement[bench.main].items()}
     return cell, pictures
@@ -162,9 +172,8 @@ def gradient_share(
     return float((size.isfinite() & (size > 0)).double().mean())
 
 
-def _utility(bench: Bench, released: Tensor) -> tuple[float, Interval]:
+def _utility(bench: Bench, score: Tensor) -> tuple[float, Interval]:
     labels, names = bench.faces.attributes[bench.test], bench.faces.attribute_names
-    score = bench.predict(released)
     served = utility(score, labels, names=names)
     interval = interval_over_people(
         lambda weight: mean_auc(score, labels, weight), bench.identity, how=Resampling()

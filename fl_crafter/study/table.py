@@ -54,24 +54,26 @@ def _made(results: Results) -> str:
         f"`{results.command}`\n\n{results.photographs} test photographs, {results.people} people "
         f"to choose from, {results.public_photographs} public photographs; seeds {seeds}; suite "
         f"{results.suite}, budget {results.budget}; {results.machine}; {versions}. Utility is the "
-        "mean ROC-AUC of the shipped cloud model, never retrained. Intervals are 95%, over people."
+        "mean ROC-AUC of the cloud model: in deployment as it was before, in development after it "
+        "went on learning from what the defence releases of other photographs of these people, "
+        "with their labels. Intervals are 95%, over people."
     )
 
 
 def _appearance(results: Results, evaluator: str) -> str:
     attacks = list(results.attacks)
-    head = ["defence", "setting", "utility AUC", *map(_words, attacks)]
+    head = ["defence", "setting", "AUC, deployment", "AUC, development", *map(_words, attacks)]
     head += [f"worst case, {evaluator} top-1", "top-5", "TAR at FAR 1%", "chance"]
     rows = []
     for worst in (w for w in results.worst_case if w.evaluator == evaluator):
         own = [r for r in results.results if r.evaluator == evaluator and r.point == worst.point]
         single = [[r.top1 for r in own if r.attack == attack] for attack in attacks]
-        low, high = worst.intervals["utility_auc"]
         rows.append(
             [
                 f"`{worst.defence}`{_mark(worst)}",
                 f"{worst.value:g}" if worst.parameter else "",
-                f"{worst.utility_auc:.3f} ({low:.3f}–{high:.3f})",
+                _rate(worst, "utility_auc"),
+                _rate(worst, "development_auc") if worst.development_auc is not None else "–",
                 *(f"{sum(each) / len(each):.3f}" if each else "–" for each in single),
                 _rate(worst, "top1"),
                 f"{worst.top5:.3f}",

@@ -57,6 +57,8 @@ def cell(named: dict[str, float], *, defence: str = "none", seed: int = 0, **cha
         release=Release(**release | changes),
         utility_auc=0.9,
         utility_interval=(0.88, 0.92),
+        development_auc=0.91,
+        development_interval=(0.89, 0.93),
         likeness={
             attack: Likeness(
                 ssim=ssim.get(attack, 0.5),

@@ -1,6 +1,7 @@
 """Linkability: labels are its floor, and hiding a face does not lower it."""
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,8 +13,14 @@ from tests.study.conftest import PEOPLE
 from tests.world import seeded
 
 
-def linked(bench: Bench, feature: torch.Tensor, released: object) -> dict[str, float]:
-    found = measure_linkability(bench, feature, release=released, random=seeded())  # type: ignore
+def linked(
+    bench: Bench, feature: torch.Tensor, release: Callable[[torch.Tensor], torch.Tensor]
+) -> dict[str, float]:
+    known = known_photographs(bench)
+    clean = bench.encode(bench.faces.image[known])
+    found = measure_linkability(
+        bench, feature, known=known, clean=clean, theirs=release(clean), random=seeded()
+    )
     return {name: float(own.within(1).double().mean()) for name, own in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""Train the cloud model on the features that clients shared."""
+"""Train the cloud model on features that were shared."""
 
 import copy
 from collections.abc import Callable, Sequence
