@@ -45,7 +45,7 @@ def evaluate(
 ) -> None:
     """Measure defences under attack; can be stopped and goes on where it was.
 
-    Utility is the shipped cloud model's mean AUC, never retrained. Draw the report with
+    Utility is the cloud model's mean AUC, as it was and trained on releases. Draw the report with
     `fl-crafter report OUT`.
     """
     from fl_crafter.study.plan import Plan
