@@ -16,6 +16,10 @@ COLOURS = {
     "crafter_simulated": "tab:purple",
     "crafter_published": "tab:pink",
     "crafter_z": "tab:green",
+    "advlearn": "tab:cyan",
+    "disco": "gold",
+    "disco_random": "tab:olive",
+    "tiprdc": "navy",
 }
 UNRELIABLE = "⚠"
 
