@@ -25,7 +25,7 @@ from fl_crafter.study.knowledge import attacker_knowledge
 from simulations.__main__ import app as simulations_app
 from tests.docs.conftest import PAGES, ROOT, name_of
 
-PLAIN = {"cd", "export", "git", "flower-superlink", "flower-supernode", "ray"}
+PLAIN = {"cd", "chmod", "export", "git", "flower-superlink", "flower-supernode", "ray"}
 
 
 def parts(page: Path, *parsers: Any, given: dict[str, Any] | None = None) -> list[Example]:
