@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
@@ -29,7 +30,8 @@ def ray_cluster(*, workers: int | None = None, worker_output: bool) -> Iterator[
             that is there keeps its size.
         worker_output: show what the workers print.
     """
-    secure_ray(os.environ)  # before Ray is imported, which then reads it
+    if "ray" not in sys.modules:  # it reads these variables as it is imported, and never again
+        secure_ray(os.environ)
     import ray
 
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as later Rays have it
