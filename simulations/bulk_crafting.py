@@ -134,13 +134,10 @@ def craft_with_ray(
         gpus_per_worker: share of a GPU that Ray keeps for a worker; 0 works on the CPU.
         workers: at most; 0 takes as many as the cluster has room for.
     """
-    import ray
-    from ray.util import ActorPool
-
     missing = [shard for shard in shards if not is_done(shard, settings)]
     if not missing:
         return 0
-    with ray_cluster(worker_output=False):
+    with ray_cluster(worker_output=False) as ray:
         resources = ray.cluster_resources()
         room = resources.get("GPU", 0) / gpus_per_worker if gpus_per_worker else resources["CPU"]
         if room < 1:
@@ -148,7 +145,7 @@ def craft_with_ray(
         count = min(int(room), len(missing), workers or len(missing))
         actor = ray.remote(num_cpus=1, num_gpus=gpus_per_worker)(ShardWriter)
         device = "cuda" if gpus_per_worker else "cpu"
-        pool = ActorPool([actor.remote(settings, device) for _ in range(count)])
+        pool = ray.util.ActorPool([actor.remote(settings, device) for _ in range(count)])
         for done, rows in enumerate(
             pool.map_unordered(lambda each, shard: each.write.remote(shard), missing), start=1
         ):

@@ -21,13 +21,11 @@ def measure_over_ray(out: Path, workers: int) -> int:
     Raises:
         InputError: the folder holds no plan, or cells of another one.
     """
-    import ray
-
     plan = Plan.read(out / PLAN)
     left = missing(plan, out)
     if not left:
         return 0
-    with ray_cluster(workers=workers, worker_output=True):
+    with ray_cluster(workers=workers, worker_output=True) as ray:
         run = ray.remote(num_cpus=1)(_measure)
         ray.get([run.remote(plan, share, out) for share in shares(left, workers)])
     return len(left)

@@ -5,6 +5,7 @@ import secrets
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from types import ModuleType
 
 
 def secure_ray(environment: MutableMapping[str, str]) -> None:
@@ -22,8 +23,11 @@ def secure_ray(environment: MutableMapping[str, str]) -> None:
 
 
 @contextmanager
-def ray_cluster(*, workers: int | None = None, worker_output: bool) -> Iterator[None]:
+def ray_cluster(*, workers: int | None = None, worker_output: bool) -> Iterator[ModuleType]:
     """Connect until the block is left; what was started here is ended then.
+
+    The block is given Ray itself: where it was imported before, a Ray that is started here lets
+    everybody in.
 
     Args:
         workers: processors that a Ray of our own deals out; None takes the machine's. A cluster
@@ -41,6 +45,6 @@ def ray_cluster(*, workers: int | None = None, worker_output: bool) -> Iterator[
         log_to_driver=worker_output,
     )
     try:
-        yield
+        yield ray
     finally:
         ray.shutdown()

@@ -133,7 +133,12 @@ def _words(name: str) -> str:
 
 
 def plot(results: Results, path: Path) -> None:
-    """Utility against worst-case identification, by the main judge, with the floors."""
+    """Utility against worst-case identification, by the main judge, with the floors.
+
+    Args:
+        results: of an evaluation.
+        path: its ending is the format: `.png`, or `.svg` for print.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -175,7 +180,7 @@ def plot(results: Results, path: Path) -> None:
     axes.set_xlim(min(low, middle - 0.01), max(high, middle + 0.01))
     figure.tight_layout()
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+        figure.savefig(temporary, dpi=120, format=path.suffix[1:])
     pyplot.close(figure)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import simulations
 from simulations.flower_run import (
     end_process,
     find_tool,
@@ -22,9 +24,8 @@ from simulations.ray_cluster import secure_ray
 
 LOOK = "import ray, sys; ray.init(sys.argv[1]); print('processors', ray.cluster_resources())"
 USE = """
-import ray
 from simulations.ray_cluster import ray_cluster
-with ray_cluster(workers=1, worker_output=False):
+with ray_cluster(workers=1, worker_output=False) as ray:
     print("processors", ray.cluster_resources()["CPU"])
 """
 
@@ -43,6 +44,15 @@ def test_what_the_user_says_of_authentication_stays(said: dict[str, str]) -> Non
     environment = dict(said)
     secure_ray(environment)
     assert environment == said
+
+
+def test_what_uses_ray_does_not_import_it_before_it_has_a_token() -> None:
+    for source in Path(simulations.__file__).parent.glob("*.py"):
+        if source.name != "ray_cluster.py":
+            code = source.read_text("utf-8")
+            assert not re.search(r"^\s*(import|from) ray\b", code, re.MULTILINE), source
+                r"^\s*(import|from) ray\b", source.read_text("utf-8"), re.MULTILINE
+            )
 
 
 def test_flower_starts_its_ray_with_a_token(

@@ -1,5 +1,6 @@
 """A bench in the small world: people who are a pattern each, and a judge that sees pixels."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -104,3 +105,14 @@ def bench(world: World, make_plan: Callable[..., Plan]) -> Bench:
         ),
         perceptual=PerceptualDistance(),
     )
+
+
+@pytest.fixture
+def labelled(bench: Bench) -> Bench:
+    """Everybody's labels are the binary digits of their number, but for one of the twelve."""
+    truth = bench.truth["pixels"]
+    faces = truth.faces
+    digits = torch.stack([(faces.identity >> bit) & 1 for bit in range(3)], 1).float()
+    truth = dataclasses.replace(truth, faces=dataclasses.replace(faces, attributes=digits))
+    fields = {each.name: getattr(bench, each.name) for each in dataclasses.fields(Bench)}
+    return Bench(**fields | {"truth": {"pixels": truth}})

@@ -1,7 +1,5 @@
 """The cloud model learns from releases what they hold of the labels, and nothing else."""
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -9,16 +7,6 @@ from fl_crafter.evaluation.metrics import mean_auc
 from fl_crafter.study.bench import Bench
 from fl_crafter.study.development import develop
 from fl_crafter.study.linkability import known_photographs
-
-
-@pytest.fixture
-def labelled(bench: Bench) -> Bench:
-    """Each person's labels are the binary digits of the person's number."""
-    truth = bench.truth["pixels"]
-    digits = torch.stack([(truth.faces.identity >> bit) & 1 for bit in range(3)], 1).float()
-    truth = dataclasses.replace(truth, faces=dataclasses.replace(truth.faces, attributes=digits))
-    fields = {each.name: getattr(bench, each.name) for each in dataclasses.fields(Bench)}
-    return Bench(**fields | {"truth": {"pixels": truth}})
 
 
 def developed_auc(bench: Bench, theirs: torch.Tensor, released: torch.Tensor, epochs: int) -> float:

@@ -1,6 +1,5 @@
 """Linkability: labels are its floor, and hiding a face does not lower it."""
 
-import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -22,17 +21,6 @@ def linked(
         bench, feature, known=known, clean=clean, theirs=release(clean), random=seeded()
     )
     return {name: float(own.within(1).double().mean()) for name, own in found.items()}
-
-
-@pytest.fixture
-def labelled(bench: Bench) -> Bench:
-    """Everybody's labels are the binary digits of their number, but for one of the twelve."""
-    truth = bench.truth["pixels"]
-    faces = truth.faces
-    digits = torch.stack([(faces.identity >> bit) & 1 for bit in range(3)], 1).float()
-    truth = dataclasses.replace(truth, faces=dataclasses.replace(faces, attributes=digits))
-    fields = {each.name: getattr(bench, each.name) for each in dataclasses.fields(Bench)}
-    return Bench(**fields | {"truth": {"pixels": truth}})
 
 
 def test_clean_features_link_and_one_feature_leaves_the_labels(labelled: Bench) -> None:
