@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.attacks.descent import Descent, Map, descend, into_ball
 from fl_crafter.attacks.white_box import WhiteBoxLatent
-from fl_crafter.inversion.fold import fold_batch_norm
+from fl_crafter.inversion.frozen import frozen_copy
 from fl_crafter.models.generator import Generator
 
 
@@ -48,7 +48,7 @@ class WhiteBoxHybrid(Attack):
     ) -> Reconstruction:
         """See `Attack`; the curve joins the mean objectives of the stages after the latents'."""
         latent, _ = self.latent.find_latents(feature, knowledge, random=random)
-        encode = fold_batch_norm(knowledge.encoder)
+        encode = frozen_copy(knowledge.encoder)
         blocks = blocks_of(knowledge.generator)
         images, curves, still = [], [], []
         for part, start in zip(
@@ -102,9 +102,9 @@ class WhiteBoxHybrid(Attack):
 def blocks_of(generator: nn.Module) -> list[nn.Sequential]:
     """The parts of a frozen copy that follow each other, cut after every activation."""
     if not isinstance(generator, Generator):
-        return [nn.Sequential(fold_batch_norm(generator))]
+        return [nn.Sequential(frozen_copy(generator))]
     blocks: list[list[nn.Module]] = [[]]
-    for layer in fold_batch_norm(generator).layers:
+    for layer in frozen_copy(generator).layers:
         blocks[-1].append(layer)
         if isinstance(layer, nn.ReLU):
             blocks.append([])

@@ -16,7 +16,7 @@ from fl_crafter.attacks.descent import (
     without_gradient,
 )
 from fl_crafter.attacks.queries import Release
-from fl_crafter.inversion.fold import fold_batch_norm
+from fl_crafter.inversion.frozen import frozen_copy
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class WhiteBoxPixels(Attack):
         random: torch.Generator,
     ) -> Reconstruction:
         """See `Attack`; the curve is the mean objective from the decoder's picture."""
-        return self.search(fold_batch_norm(knowledge.encoder), feature, knowledge, random=random)
+        return self.search(frozen_copy(knowledge.encoder), feature, knowledge, random=random)
 
     def search(
         self,
@@ -126,7 +126,7 @@ class AdaptivePixels(Attack):
         release = knowledge.release
         if release is None:
             raise ValueError(f"{self.name} must know the defence: set AttackerKnowledge.release")
-        encoder = fold_batch_norm(knowledge.encoder)
+        encoder = frozen_copy(knowledge.encoder)
         dead = dead_rows(release, feature[: self.descent.micro_batch])
 
         def encode(image: Tensor) -> Tensor:

@@ -62,6 +62,8 @@ class WhiteBoxLatent(Attack):
         problem = latent_inversion(
             knowledge.generator, knowledge.encoder, latent_weight=self.latent_weight
         )
+        like = feature.new_empty(0, knowledge.generator.latent_size)
+        problem = problem.preconditioned(like, random=random)
         latents, curves = [], []
         for part in feature.split(self.micro_batch):
             if knowledge.amortiser is None:

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fl_crafter.inversion.curvature import MeanCurvature
-from fl_crafter.inversion.fold import fold_batch_norm
+from fl_crafter.inversion.frozen import frozen_copy
 
-PROBES = 512
+PROBES_PER_DIMENSION = 2  # fewer than one would leave directions that the estimate knows nothing of
 PROBED_AT_ONCE = 32
 
 
@@ -64,11 +64,12 @@ class InversionProblem:
             random: source of all probes.
         """
         size = like.shape[1]
+        rounds = -(-PROBES_PER_DIMENSION * size // PROBED_AT_ONCE)
         total = torch.zeros(size, size, dtype=torch.float64)
-        for _ in range(PROBES // PROBED_AT_ONCE):
+        for _ in range(rounds):
             at = self.linearise(torch.randn(PROBED_AT_ONCE, size, generator=random).to(like))
             row = at.vjp(torch.randn(at.output.shape, generator=random).to(at.output))
-            row = row.double().cpu() / (PROBES * at.size) ** 0.5
+            row = row.double().cpu() / (rounds * PROBED_AT_ONCE * at.size) ** 0.5
             total += row.T @ row
         return replace(self, curvature=MeanCurvature.of(total).to(like))
 
@@ -152,7 +153,7 @@ def latent_inversion(
 
     Both are copied, with their batch norms folded: gradients to their weights are never formed.
     """
-    folded = fold_batch_norm(nn.Sequential(generator, encoder))
+    folded = frozen_copy(nn.Sequential(generator, encoder))
 
     def forward(latent: Tensor) -> Tensor:
         return folded(latent)

@@ -144,7 +144,8 @@ class Crafter(Defence):
         self, feature: Float[Tensor, "batch channels rows columns"], *, random: torch.Generator
     ) -> Protected:
         """See `Defence`; a result with status `diverged` carries the last finite feature."""
-        feature = feature.detach()
+        # kernels of another memory layout round otherwise, and many steps make much of it
+        feature = feature.detach().contiguous()
         released = torch.empty_like(feature)
         parts = []
         for part, place in zip(

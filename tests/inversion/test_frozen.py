@@ -1,4 +1,4 @@
-"""Folding batch norms away changes a frozen network's speed, and nothing else."""
+"""A frozen copy differs from its network in speed, and in nothing else."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from fl_crafter._torchvision import torchvision
-from fl_crafter.inversion.fold import fold_batch_norm
+from fl_crafter.inversion.convolution import FrozenConvolution
+from fl_crafter.inversion.frozen import frozen_copy
 from fl_crafter.models.generator import Generator, GeneratorShape
 from fl_crafter.models.resnet import resnet18_split
 
@@ -54,7 +55,7 @@ def test_the_folded_network_is_the_same(name: str) -> None:
     network = shake(build()).double()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     value = torch.randn(shape).double()
-    folded = fold_batch_norm(network)
+    folded = frozen_copy(network)
     torch.testing.assert_close(folded(value), network(value))
     assert norms(network) > left and norms(folded) == left
     assert not any(weight.requires_grad for weight in folded.parameters())
@@ -77,7 +78,7 @@ def test_a_norm_in_front_of_its_convolution_stays() -> None:
 
     network = shake(Backwards())
     image = torch.randn(2, 3, 4, 4)
-    folded = fold_batch_norm(network)
+    folded = frozen_copy(network)
     torch.testing.assert_close(folded(image), network(image))
     assert norms(folded) == 1
 
@@ -85,7 +86,44 @@ def test_a_norm_in_front_of_its_convolution_stays() -> None:
 def test_a_network_in_training_is_folded_as_in_evaluation() -> None:
     torch.manual_seed(0)
     network = shake(encoder()).train()
-    folded = fold_batch_norm(network)
+    folded = frozen_copy(network)
     assert network.training
     image = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(folded(image), network.eval()(image).detach(), rtol=1e-4, atol=1e-4)
+
+
+CONVOLUTIONS: dict[str, tuple[nn.Conv2d | nn.ConvTranspose2d, tuple[int, ...]]] = {
+    "plain": (nn.Conv2d(4, 6, 3), (2, 4, 5, 6)),
+    "strided, to an even and an odd side": (nn.Conv2d(4, 6, 3, 2, 1, bias=False), (2, 4, 7, 6)),
+    "dilated, in groups": (nn.Conv2d(4, 6, 3, 1, 2, dilation=2, groups=2), (2, 4, 5, 5)),
+    "transposed": (nn.ConvTranspose2d(4, 3, 4, 2, 1), (2, 4, 3, 3)),
+    "transposed, longer at its end": (nn.ConvTranspose2d(4, 2, 5, 2, 2, 1, 2), (2, 4, 3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_frozen_convolution_has_the_derivatives_of_its_own(name: str) -> None:
+    torch.manual_seed(0)
+    convolution, shape = CONVOLUTIONS[name]
+    convolution = convolution.double()
+    (frozen,) = frozen_copy(nn.Sequential(convolution))
+    assert isinstance(frozen, FrozenConvolution)
+    image = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    output = frozen(image)
+    torch.testing.assert_close(output, convolution(image))
+    gradient = torch.randn_like(output).requires_grad_(True)
+    (pulled,) = torch.autograd.grad(output, image, gradient, create_graph=True)
+    (expected,) = torch.autograd.grad(convolution(image), image, gradient)
+    torch.testing.assert_close(pulled, expected)
+    tangent = torch.randn_like(image)
+    (pushed,) = torch.autograd.grad(pulled, gradient, tangent, create_graph=True)
+    torch.testing.assert_close(pushed, torch.func.jvp(convolution, (image,), (tangent,))[1])
+
+
+def test_a_convolution_that_pads_with_its_edge_stays_as_it_is() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"), nn.Conv2d(3, 3, 3, padding="same")
+    )
+    image = torch.randn(2, 3, 6, 6)
+    torch.testing.assert_close(frozen_copy(network)(image), network(image).detach())
