@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from fl_crafter.inversion.curvature import MeanCurvature
 from fl_crafter.inversion.frozen import frozen_copy
 
-PROBES_PER_DIMENSION = 2  # fewer than one would leave directions that the estimate knows nothing of
+LEAST_PROBES = 512
+PROBES_PER_DIMENSION = 2  # with fewer than one, nothing would be known of some directions
 PROBED_AT_ONCE = 32
 
 
@@ -64,7 +65,7 @@ class InversionProblem:
             random: source of all probes.
         """
         size = like.shape[1]
-        rounds = -(-PROBES_PER_DIMENSION * size // PROBED_AT_ONCE)
+        rounds = -(-max(LEAST_PROBES, PROBES_PER_DIMENSION * size) // PROBED_AT_ONCE)
         total = torch.zeros(size, size, dtype=torch.float64)
         for _ in range(rounds):
             at = self.linearise(torch.randn(PROBED_AT_ONCE, size, generator=random).to(like))
