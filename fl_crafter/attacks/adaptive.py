@@ -89,16 +89,34 @@ class AdaptiveDecoder(Attack):
                 raise ValueError(f"{self.name} needs an amortiser: set AttackerKnowledge.amortiser")
             return nn.Sequential(knowledge.amortiser, knowledge.generator)
         side = knowledge.public_image.shape[-1]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
-            fresh = fresh_decoder(feature.shape[1:], side, dense=self.start == "dense")
-        return Rescaled(fresh, feature).to(feature)
+        return new_decoder(feature, side, dense=self.start == "dense", random=random)
 
 
 def _error(decoder: nn.Module, *, queries: Queries) -> float:
     """Mean squared pixel error on some of the attacker's own faces."""
     image = decode(decoder, queries.released[:64])
     return float((image - queries.image[:64].to(image)).square().mean())
+
+
+def new_decoder(
+    feature: Float[Tensor, "count channels rows columns"],
+    side: int,
+    *,
+    dense: bool,
+    random: torch.Generator,
+) -> nn.Module:
+    """A decoder with random weights, where the features are, and used to their spread.
+
+    Args:
+        feature: some that it is to meet.
+        side: of the images, in pixels.
+        dense: see `fresh_decoder`.
+        random: of the weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
+        fresh = fresh_decoder(feature.shape[1:], side, dense=dense)
+    return Rescaled(fresh, feature).to(feature)
 
 
 def fresh_decoder(shape: torch.Size, side: int, *, dense: bool) -> nn.Module:

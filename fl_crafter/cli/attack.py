@@ -11,9 +11,11 @@ from fl_crafter.cli.options import GeneratorOption, JsonOption
 from fl_crafter.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
+    from torch import Tensor, nn
 
-    from fl_crafter.attacks.base import Attack
+    from fl_crafter.attacks.base import Attack, AttackerKnowledge
+    from fl_crafter.models.split import SplitModel
 
 DRAWN = 1000  # public faces
 
@@ -37,47 +39,59 @@ def attack(
         Path | None,
         typer.Option(help="Folder of `fl-crafter train` for the encoder that made the features."),
     ] = None,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="package.module:function that returns the encoder that made the features, if it "
+            "is none of ours; see docs/attacks.md."
+        ),
+    ] = "",
+    public: Annotated[
+        Path | None,
+        typer.Option(help="Folder of photographs of other people, which the eavesdropper has."),
+    ] = None,
     generator: GeneratorOption = "",
     seed: Annotated[int, typer.Option(help="Of restarts and training.")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Reconstruct images from features that crossed the wire; knows no truth.
 
-    The public photographs of the eavesdropper are drawn from the generator of the weights.
+    The eavesdropper has public faces drawn from the generator of the weights, and what --public
+    holds; of an encoder of your own its decoder learns first, for minutes with the cpu budget.
     Stopped by Ctrl-C, it goes on with the same command.
     """
     import torch
 
     from fl_crafter.attacks.suite import run_suite
     from fl_crafter.cli.contact_sheet import write_contact_sheet
+    from fl_crafter.faces.images import read_images
     from fl_crafter.progress import Remaining
-    from fl_crafter.study.knowledge import attacker_knowledge, with_defence, with_generator
-    from fl_crafter.study.named import named_generator
+    from fl_crafter.study.knowledge import with_generator
+    from fl_crafter.study.named import named_encoder, named_generator
     from fl_crafter.training.loop import write_safetensors
     from fl_crafter.transcript import read_features
 
     chosen = _chosen(name, budget, adaptive=defence is not None)
     feature = read_features(features)
-    _check_shape(feature, features, weights)
+    own = named_encoder(encoder) if encoder else None
+    _check_shape(feature, features, weights, own)
     brought = named_generator(generator, size=64) if generator else None
-    asked = f"{budget} {defence} {weights} {generator} {seed} {_digest(feature)}"
+    photographs = read_images(public, size=64) if public else torch.zeros(0, 3, 64, 64)
+    asked = f"{budget} {defence} {weights} {encoder} {generator} {seed} "
+    asked += " ".join(_digest(each) for each in (feature, photographs, *_weights(own)))
     digests = {each.name: hashlib.sha256(f"{asked} {each}".encode()).hexdigest() for each in chosen}
     files = {each.name: out / f"{each.name}.safetensors" for each in chosen}
     left = [each for each in chosen if _stored(files[each.name]) != digests[each.name]]
     if left:
         random = torch.Generator().manual_seed(seed)
-        knowledge = attacker_knowledge(
-            torch.zeros(0, 3, 64, 64), drawn=DRAWN, random=random, weights=weights
-        )
+        knowledge = _knowledge(photographs, own, defence, budget, weights=weights, random=random)
         if brought is not None:
             knowledge = with_generator(knowledge, brought)
-        if defence is not None:
-            knowledge = with_defence(knowledge, defence, random=random, weights=weights)
         remaining = Remaining(len(left))
         for each in left:
             # randomness of its own, so that it does not matter which attacks were done before
-            own = torch.Generator().manual_seed(int(digests[each.name][:15], 16))
-            for _, result, _ in run_suite([each], feature, knowledge, random=own):
+            random = torch.Generator().manual_seed(int(digests[each.name][:15], 16))
+            for _, result, _ in run_suite([each], feature, knowledge, random=random):
                 image = result.image.cpu().clamp(0, 1)
                 write_contact_sheet(image[:100], out / f"{each.name}.png")
                 known = {"digest": digests[each.name]}
@@ -114,20 +128,66 @@ def _chosen(name: list[str] | None, budget: str, *, adaptive: bool) -> "list[Att
     ]
 
 
-def _check_shape(feature: "Tensor", features: Path, weights: Path | None) -> None:
-    from fl_crafter.assets import load_encoder
-    from fl_crafter.models.split import feature_shape
+def _knowledge(
+    photographs: "Tensor",
+    own: "SplitModel | nn.Module | None",
+    defence: str | None,
+    budget: str,
+    *,
+    weights: Path | None,
+    random: "torch.Generator",
+) -> "AttackerKnowledge":
+    """What the eavesdropper knows, its prior of faces aside."""
+    from fl_crafter.models.split import SplitModel
+    from fl_crafter.study.knowledge import (
+        RELEARNING,
+        attacker_knowledge,
+        with_defence,
+        with_encoder,
+    )
 
-    shape = feature_shape(load_encoder(weights).encoder, 64)
+    knowledge = attacker_knowledge(photographs, drawn=DRAWN, random=random, weights=weights)
+    if own is None:
+        if defence is None:
+            return knowledge
+        return with_defence(knowledge, defence, random=random, weights=weights)
+    if isinstance(own, SplitModel):
+        if defence is not None:
+            knowledge = with_defence(knowledge, defence, random=random, model=own)
+        own = own.encoder
+    elif defence is not None:
+        raise InputError(
+            "--defence needs the cloud model too; let the function of --encoder return "
+            "fl_crafter.cut(network, layer) or SplitModel(encoder, cloud)."
+        )
+    return with_encoder(knowledge, own, steps=RELEARNING[budget], random=random)
+
+
+def _check_shape(
+    feature: "Tensor", features: Path, weights: Path | None, own: "SplitModel | nn.Module | None"
+) -> None:
+    from fl_crafter.assets import load_encoder
+    from fl_crafter.models.split import SplitModel, feature_shape
+
+    made = load_encoder(weights) if own is None else own
+    shape = feature_shape(made.encoder if isinstance(made, SplitModel) else made, 64)
     if feature.shape[1:] != shape:
         raise InputError(
             f"{features} holds features of shape {list(feature.shape[1:])}, but the encoder's is "
-            f"{list(shape)}; name the folder of the right one with --weights."
+            f"{list(shape)}; name the right one with --weights or --encoder."
         )
 
 
+def _weights(own: "SplitModel | nn.Module | None") -> "list[Tensor]":
+    """All numbers of an encoder of one's own, so that another one is another attack."""
+    from fl_crafter.models.split import SplitModel
+
+    parts = [own.encoder, own.cloud] if isinstance(own, SplitModel) else [own] if own else []
+    return [value for part in parts for value in part.state_dict().values()]
+
+
 def _digest(feature: "Tensor") -> str:
-    return hashlib.sha256(feature.contiguous().numpy().tobytes()).hexdigest()
+    return hashlib.sha256(feature.cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
 def _stored(path: Path) -> str | None:

@@ -16,6 +16,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "attack": (
         "fl-crafter attack features.safetensors --out seen --budget smoke",
         "fl-crafter attack out/quick/crafter/transcript.safetensors --out seen --defence crafter",
+        "fl-crafter attack theirs.safetensors --out seen --encoder package.module:function",
     ),
     "evaluate": (
         "fl-crafter evaluate --root celeba --faces 80 --seeds 1 --defences none,crafter:0.1:10",

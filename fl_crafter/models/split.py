@@ -87,15 +87,20 @@ def feature_shape(encoder: nn.Module, image_size: int) -> tuple[int, int, int]:
     """Shape (channels, rows, columns) of the feature of one `image_size` x `image_size` image.
 
     Raises:
-        InputError: the feature is no such map, as behind a transformer's block or the pooling.
+        InputError: the encoder takes no such image, or the feature is no such map, as behind a
+            transformer's block or the pooling.
     """
-    reference = next(encoder.parameters())
+    reference = next(encoder.parameters(), torch.empty(0))
     image = torch.zeros(1, 3, image_size, image_size, device=reference.device)
     was_training = encoder.training
     encoder.eval()
-    with torch.no_grad():
-        shape = encoder(image).shape
-    encoder.train(was_training)
+    try:
+        with torch.no_grad():
+            shape = encoder(image).shape
+    except RuntimeError as error:
+        raise InputError(f"The encoder takes no image {list(image.shape)}: {error}") from error
+    finally:
+        encoder.train(was_training)
     if len(shape) != 4:
         raise InputError(
             f"The encoder's feature has shape {list(shape[1:])}; cut the network where it is a map "

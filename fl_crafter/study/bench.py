@@ -27,7 +27,7 @@ from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.models.decoder import Rescaled
 from fl_crafter.models.split import SplitModel
-from fl_crafter.study.knowledge import attacker_knowledge, with_generator
+from fl_crafter.study.knowledge import RELEARNING, attacker_knowledge, with_generator
 from fl_crafter.study.named import named_function, named_generator
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.points import Point
@@ -37,8 +37,6 @@ CHUNK = 64
 FEWEST_PUBLIC = 100
 QUERY_SHARE = 4  # one in so many public photographs is kept from the defences, for queries
 ORACLE = "oracle"
-RELEARNING = {"smoke": 2, "cpu": 600, "gpu": 1500}
-"""Steps in which the eavesdropper's decoder learns the encoder of a trained defence."""
 
 
 @dataclass

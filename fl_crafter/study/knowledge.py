@@ -5,12 +5,20 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from fl_crafter.assets import load_amortiser, load_decoder, load_encoder, load_generator
+from fl_crafter.attacks.adaptive import new_decoder
 from fl_crafter.attacks.base import AttackerKnowledge
+from fl_crafter.attacks.fine_tuning import fine_tune
+from fl_crafter.attacks.queries import features_of
 from fl_crafter.defences.configured import DefenceSettings, build_defence
 from fl_crafter.models.generator import ImageGenerator
+from fl_crafter.models.split import SplitModel
+from fl_crafter.protection import Protector
+
+RELEARNING = {"smoke": 2, "cpu": 600, "gpu": 1500}
+"""Steps in which the eavesdropper's decoder learns another encoder, by budget."""
 
 
 def attacker_knowledge(
@@ -58,6 +66,35 @@ def with_generator(knowledge: AttackerKnowledge, generator: ImageGenerator) -> A
     return replace(knowledge, generator=generator.to(device), amortiser=None)
 
 
+def with_encoder(
+    knowledge: AttackerKnowledge, encoder: nn.Module, *, steps: int, random: torch.Generator
+) -> AttackerKnowledge:
+    """The knowledge of another encoder's features: a decoder learns them, there is no amortiser.
+
+    Args:
+        knowledge: of any eavesdropper.
+        encoder: frozen; 64-pixel images in [0, 1] -> features `[batch, channels, rows, columns]`.
+        steps: of training the decoder, from random weights, on the public images.
+        random: of those weights and of the training.
+    """
+    knowledge = replace(knowledge, encoder=encoder, amortiser=None)
+    some = features_of(encoder, knowledge.public_image[:256])
+    side, rows = knowledge.public_image.shape[-1], some.shape[2]
+    doubles = any(rows << times == side for times in range(1, 7))
+    decoder = new_decoder(some, side, dense=not doubles, random=random)
+    decoder, _ = fine_tune(
+        knowledge,
+        knowledge.public_image,
+        decoder=decoder,
+        steps=steps,
+        batch_size=32,
+        learning_rate=1e-3,
+        random=random,
+        title="decoder of the encoder",
+    )
+    return replace(knowledge, decoder=decoder)
+
+
 def with_defence(
     knowledge: AttackerKnowledge,
     name: str,
@@ -65,6 +102,7 @@ def with_defence(
     settings: DefenceSettings | None = None,
     random: torch.Generator,
     weights: Path | None = None,
+    model: SplitModel | None = None,
 ) -> AttackerKnowledge:
     """What an adaptive eavesdropper knows: the defence too, rebuilt from its own public faces.
 
@@ -74,7 +112,14 @@ def with_defence(
         settings: of the defence.
         random: source of the defence's randomness; the victim's is another.
         weights: folder of the weights; the shipped ones by default.
+        model: an encoder of one's own with its cloud model, which the defence is built around.
+
+    Raises:
+        InputError: there is no such defence, or it does not go with that model.
     """
+    if model is not None:
+        own = Protector(model, public=knowledge.public_image, defence=name).defence
+        return replace(knowledge, release=lambda part: own.protect(part, random=random).feature)
     device = next(knowledge.encoder.parameters()).device
     with torch.no_grad():
         parts = [knowledge.encoder(part.to(device)) for part in knowledge.public_image.split(64)]

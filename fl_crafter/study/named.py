@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
 from fl_crafter.errors import InputError
 from fl_crafter.models.generator import ImageGenerator
+from fl_crafter.models.split import SplitModel, freeze
 
 
 def named_function(name: str, *, known: str = "") -> Callable[..., Any]:
@@ -28,6 +30,27 @@ def named_function(name: str, *, known: str = "") -> Callable[..., Any]:
             f"There is no '{name}' ({error}); choose {known}package.module:function, which must be "
             "importable: PYTHONPATH says from where."
         ) from error
+
+
+def named_encoder(name: str) -> SplitModel | nn.Module:
+    """The encoder that a function of the user's returns, frozen; with its cloud model if cut.
+
+    Args:
+        name: `package.module:function`; the function takes nothing and returns a module, images
+            `[batch, 3, 64, 64]` in [0, 1] -> features, or a `SplitModel` such as `cut` gives.
+
+    Raises:
+        InputError: there is no such function, or it returns something else.
+    """
+    found = named_function(name)()
+    if isinstance(found, SplitModel):
+        return SplitModel(freeze(found.encoder), freeze(found.cloud))
+    if not isinstance(found, nn.Module):
+        raise InputError(
+            f"{name} returns a {type(found).__name__}; let it return the encoder as a torch "
+            "module, or what fl_crafter.cut gives."
+        )
+    return freeze(found)
 
 
 def named_generator(name: str, *, size: int) -> ImageGenerator:

@@ -11,7 +11,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from typer.testing import Result
 
+from fl_crafter.assets import load_generator
 from fl_crafter.models.adapted import AdaptedGenerator
+from fl_crafter.models.split import Encoder, SplitModel
+from fl_crafter.study.knowledge import RELEARNING
 from fl_crafter.training.loop import write_safetensors
 from fl_crafter.transcript import Transcript, read_features
 
@@ -133,6 +136,71 @@ def test_a_generator_can_be_brought_along(
     image = load_file(out / "white_box_latent.safetensors")["image"]
     assert image.shape == (2, 3, 64, 64)
     assert float(image.flatten(1).std(1).max()) < 1e-6, "drawn by another generator"
+
+
+def other_network() -> SplitModel:
+    """Another encoder: strided, of eight channels, its values a hundred times as large."""
+    torch.manual_seed(3)
+    body = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU())
+    encoder = Encoder(body, std=(0.01, 0.01, 0.01))
+    cloud = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    return SplitModel(encoder, cloud)
+
+
+def other_encoder() -> nn.Module:
+    return other_network().encoder
+
+
+def narrow() -> nn.Module:
+    return nn.Linear(5, 5)
+
+
+def tokens() -> nn.Module:
+    return nn.Sequential(other_encoder(), nn.Flatten(2))
+
+
+def test_features_of_an_encoder_of_ones_own_are_attacked(
+    run: Callable[..., Result],
+    refused: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fl_crafter.cli.attack.DRAWN", 80)
+    monkeypatch.setitem(RELEARNING, "smoke", 25)
+    photographs = tmp_path / "public"
+    photographs.mkdir()
+    face = load_generator().sample(6, random=torch.Generator().manual_seed(5))
+    for index, image in enumerate(face[:4]):
+        pixels = (image * 255).byte().permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(photographs / f"{index}.png")
+    with torch.no_grad():
+        path = stored(tmp_path / "theirs.safetensors", feature=other_encoder()(face[4:]))
+    out, wanted = tmp_path / "out", ("--budget", "smoke", "--attack")
+    mine = "tests.cli.test_attack:other_encoder"
+    refused("attack", path, "--out", out, named=(path, "[8, 16, 16]", "[64, 16, 16]", "--encoder"))
+    for name, named in {
+        "tests.cli.test_attack:narrow": ("[1, 3, 64, 64]",),
+        "tests.cli.test_attack:Path": ("PosixPath", "module"),
+        "tests.cli.test_attack:tokens": ("[8, 256]", "map"),
+    }.items():
+        refused("attack", path, "--out", out, "--encoder", name, named=named)
+    known = ("--encoder", mine, "--defence", "crafter")
+    refused("attack", path, "--out", out, *known, named=("--defence", "cut("))
+    assert not out.exists()
+    result = run(
+        *("attack", path, "--out", out, *wanted, "black_box_decoder", "--attack"),
+        *("white_box_latent", "--encoder", mine, "--public", photographs),
+    )
+    assert result.exit_code == 0, result.output
+    seen = load_file(out / "black_box_decoder.safetensors")["image"]
+    error = [float((each - face[4:]).square().mean()) for each in (seen, face[4:].flip(0))]
+    assert error[0] < 0.5 * error[1], "a decoder that learnt nothing"
+    monkeypatch.setitem(RELEARNING, "smoke", 1)
+    both = "tests.cli.test_attack:other_network"
+    known = ("--encoder", both, "--defence", "noise")
+    result = run("attack", path, "--out", out, *wanted, "adaptive_decoder", *known)
+    assert result.exit_code == 0, result.output
+    assert load_file(out / "adaptive_decoder.safetensors")["image"].shape == (2, 3, 64, 64)
 
 
 def test_attack_writes_what_it_sees(run: Callable[..., Result], tmp_path: Path) -> None:
