@@ -19,7 +19,8 @@ def secure_ray(environment: MutableMapping[str, str]) -> None:
         environment: variables of the process that will start Ray; changed in place.
     """
     if "RAY_ADDRESS" not in environment and "RAY_AUTH_MODE" not in environment:
-        environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        environment["RAY_AUTH_MODE"] = "token"
+        environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Convolutions with frozen weights, whose derivatives of every order cost one convolution each."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +88,7 @@ class FrozenConvolution(nn.Module):
         return output if self.bias is None else output + self.bias
 
 
-def can_freeze(module: nn.Module) -> bool:
+def can_freeze(module: nn.Module) -> TypeGuard[nn.Conv2d | nn.ConvTranspose2d]:
     """Whether a module is such a convolution."""
     return (
         type(module) in (nn.Conv2d, nn.ConvTranspose2d)
