@@ -1,6 +1,8 @@
 """Cut any torchvision backbone, or other traceable network, at a named layer."""
 
+import inspect
 from copy import deepcopy
+from typing import Any
 
 from torch import fx, nn
 
@@ -87,11 +89,27 @@ def _trace(model: nn.Module) -> fx.GraphModule:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        graph = _Tracer().trace(model)
+        graph = _Tracer().trace(model, concrete_args=_options(model))
     finally:
         for module, mode in modes.items():
             module.training = mode
+    for node in list(graph.nodes):
+        if node.op == "placeholder" and node.args:  # an option, which is as it is by default
+            _erase(graph, node)
     return fx.GraphModule(model, graph)
+
+
+def _options(model: nn.Module) -> dict[str, Any]:
+    """What the network takes beside images, such as a transformer's mask, with its default."""
+    _, *others = inspect.signature(model.forward).parameters.values()
+    return {each.name: each.default for each in others if each.default is not each.empty}
+
+
+def _erase(graph: fx.Graph, node: fx.Node) -> None:
+    """Take a node out, and the comparisons with its default that depend on it."""
+    for user in list(node.users):
+        _erase(graph, user)
+    graph.erase_node(node)
 
 
 def _belongs(node: fx.Node, layer: str) -> bool:

@@ -21,6 +21,12 @@ CUTS = [
     ("efficientnet_b0", "features.3"),
     ("swin_t", "features.1"),
 ]
+TIMM: list[tuple[str, str, dict[str, int]]] = [
+    ("mobilenetv3_small_100", "blocks.2", {}),
+    ("convnext_atto", "stages.1", {}),
+    ("vit_tiny_patch16_224", "blocks.3", {"img_size": 64}),
+    ("swin_tiny_patch4_window7_224", "layers.1", {"img_size": 64, "window_size": 4}),
+]
 
 
 def outputs(model: nn.Module, layer: str, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,6 +50,44 @@ def test_both_parts_together_are_the_network(name: str, layer: str) -> None:
     feature, logits = outputs(model, layer, image)
     torch.testing.assert_close(front(image), feature)
     torch.testing.assert_close(back(front(image)), logits)
+
+
+@pytest.mark.parametrize(("name", "layer", "options"), TIMM)
+@torch.no_grad()
+def test_timm_networks_are_cut_too(name: str, layer: str, options: dict[str, int]) -> None:
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=5, **options).eval()
+    front, back = cut_at(model, layer)
+    image = torch.rand(2, 3, 64, 64)
+    feature, logits = outputs(model, layer, image)
+    torch.testing.assert_close(front(image), feature)
+    torch.testing.assert_close(back(front(image)), logits)
+
+
+class Masked(nn.Module):
+    """Takes options beside images, and passes them to every layer, as timm's transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
+
+    def forward(
+        self, image: Tensor, mask: Tensor | None = None, *, negative: bool = False
+    ) -> Tensor:
+        for layer in (self.first, self.second):
+            image = layer(image) if mask is None else layer(image * mask)
+            if negative:
+                image = -image
+        return image.mean((2, 3))
+
+
+@torch.no_grad()
+def test_options_of_a_network_are_as_by_default() -> None:
+    model, image = Masked(), torch.rand(2, 3, 8, 8)
+    front, back = cut_at(model, "first")
+    torch.testing.assert_close(front(image), model.first(image))
+    torch.testing.assert_close(back(front(image)), model(image))
 
 
 def test_the_parts_share_out_the_weights_and_own_them() -> None:
