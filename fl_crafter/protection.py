@@ -119,7 +119,7 @@ class Protector:
                 settings=settings,
             )
         else:
-            self.defence = _InOwnShape(defence, self.model, feature, settings)
+            self.defence = InOwnShape(defence, self.model, feature, settings)
 
     def encode(self, image: Float[Tensor, "count 3 height width"]) -> Float[Tensor, "count *shape"]:
         """Clean features, which must not leave the device."""
@@ -143,11 +143,20 @@ class Protector:
         return protected
 
 
-class _InOwnShape(Defence):
-    """A defence for features of any shape and scale, as its own would see them.
+class InOwnShape(Defence):
+    """A defence for features of any shape and scale, which it sees as the shipped encoder's.
 
     Crafting moves every value at one rate, and weighs changes of the feature against changes of the
     outputs: both were tuned to the shipped encoder's spread, so features are brought to it.
+
+    Args:
+        name: one of `FOR_ANY_ENCODER`.
+        model: encoder and cloud model.
+        feature: of public images.
+        settings: of the defence.
+
+    Raises:
+        InputError: all public images have the same feature.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Hybrid inversion: latents first, then what lies between the generator's blocks, then pixels."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -38,6 +38,10 @@ class WhiteBoxHybrid(Attack):
     variation_weight: float = 0.03
     micro_batch: int = 32
     name: str = "white_box_hybrid"
+
+    def prepare(self, knowledge: AttackerKnowledge, *, random: torch.Generator) -> "WhiteBoxHybrid":
+        """See `Attack`; the first search prepares."""
+        return replace(self, latent=self.latent.prepare(knowledge, random=random))
 
     def reconstruct(
         self,

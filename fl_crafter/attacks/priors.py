@@ -88,11 +88,12 @@ class WithEigenfaces(Attack):
     name: str = "white_box_eigenfaces"
 
     def prepare(self, knowledge: AttackerKnowledge, *, random: torch.Generator) -> "WithEigenfaces":
-        """See `Attack`; makes the eigenfaces."""
+        """See `Attack`; makes the eigenfaces, and the other attack prepares."""
         public = knowledge.public_image
         size = min(self.latent_size, len(public) - 1)
-        generator = EigenfaceGenerator(public, latent_size=size)
-        return replace(self, generator=generator.requires_grad_(False))
+        generator = EigenfaceGenerator(public, latent_size=size).requires_grad_(False)
+        known = self._known(generator, knowledge)
+        return replace(self, generator=generator, inner=self.inner.prepare(known, random=random))
 
     def reconstruct(
         self,
@@ -105,7 +106,12 @@ class WithEigenfaces(Attack):
         if self.generator is None:
             prepared = self.prepare(knowledge, random=random)
             return prepared.reconstruct(feature, knowledge, random=random)
-        generator = self.generator.to(feature.device)
-        start = _ThroughPictures(knowledge.decoder, generator)
-        known = replace(knowledge, generator=generator, amortiser=start)
+        known = self._known(self.generator, knowledge)
         return self.inner.reconstruct(feature, known, random=random)
+
+    @staticmethod
+    def _known(generator: EigenfaceGenerator, knowledge: AttackerKnowledge) -> AttackerKnowledge:
+        device = next(knowledge.encoder.parameters(), torch.empty(0)).device
+        generator = generator.to(device)
+        start = _ThroughPictures(knowledge.decoder, generator)
+        return replace(knowledge, generator=generator, amortiser=start)

@@ -1,6 +1,6 @@
 """White-box inversion over a generator's latents."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,8 @@ class WhiteBoxLatent(Attack):
         candidates: latents drawn for each random start, of which the nearest in feature is taken.
         latent_weight: of the latent prior in the objective.
         micro_batch: features inverted at once.
+        problem: what is minimised, with the average curvature that preconditions it; None
+            estimates that on the first features seen.
     """
 
     inverter: Inverter = LevenbergMarquardt(steps=8, inner_iterations=4)
@@ -33,7 +35,17 @@ class WhiteBoxLatent(Attack):
     candidates: int = 8
     latent_weight: float = 1e-3
     micro_batch: int = 32
+    problem: InversionProblem | None = field(default=None, repr=False, compare=False)
     name: str = "white_box_latent"
+
+    def prepare(self, knowledge: AttackerKnowledge, *, random: torch.Generator) -> "WhiteBoxLatent":
+        """See `Attack`; estimates the average curvature."""
+        problem = latent_inversion(
+            knowledge.generator, knowledge.encoder, latent_weight=self.latent_weight
+        )
+        device = next(knowledge.encoder.parameters(), torch.empty(0)).device
+        like = torch.empty(0, knowledge.generator.latent_size, device=device)
+        return replace(self, problem=problem.preconditioned(like, random=random))
 
     def reconstruct(
         self,
@@ -59,11 +71,10 @@ class WhiteBoxLatent(Attack):
 
         Without an amortiser the first start is the best of random ones and the mean face.
         """
-        problem = latent_inversion(
-            knowledge.generator, knowledge.encoder, latent_weight=self.latent_weight
-        )
-        like = feature.new_empty(0, knowledge.generator.latent_size)
-        problem = problem.preconditioned(like, random=random)
+        if self.problem is None:
+            prepared = self.prepare(knowledge, random=random)
+            return prepared.find_latents(feature, knowledge, random=random)
+        problem = self.problem
         latents, curves = [], []
         for part in feature.split(self.micro_batch):
             if knowledge.amortiser is None:

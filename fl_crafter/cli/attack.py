@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fl_crafter.cli.options import GeneratorOption, JsonOption
+from fl_crafter.cli.options import EncoderOption, GeneratorOption, JsonOption
 from fl_crafter.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,13 +39,7 @@ def attack(
         Path | None,
         typer.Option(help="Folder of `fl-crafter train` for the encoder that made the features."),
     ] = None,
-    encoder: Annotated[
-        str,
-        typer.Option(
-            help="package.module:function that returns the encoder that made the features, if it "
-            "is none of ours; see docs/attacks.md."
-        ),
-    ] = "",
+    encoder: EncoderOption = "",
     public: Annotated[
         Path | None,
         typer.Option(help="Folder of photographs of other people, which the eavesdropper has."),

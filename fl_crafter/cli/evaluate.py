@@ -8,7 +8,7 @@ import typer
 
 from fl_crafter.cli.child import run_child
 from fl_crafter.cli.files import RESULTS, require_dataset_folder
-from fl_crafter.cli.options import GeneratorOption, JsonOption
+from fl_crafter.cli.options import EncoderOption, GeneratorOption, JsonOption
 
 if TYPE_CHECKING:
     from fl_crafter.study.plan import Plan
@@ -36,6 +36,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help="sface, dlib, oracle or package.module:function; the first is the main."),
     ] = None,
+    encoder: EncoderOption = "",
     generator: GeneratorOption = "",
     ray: Annotated[
         int, typer.Option(min=0, help="Processes that measure cells, over Ray; 0 uses none.")
@@ -59,12 +60,13 @@ def evaluate(
         photos=photos,
         faces=faces,
         public=public,
-        defences=defences or every_defence(),
+        defences=defences or every_defence(encoder=encoder),
         suite=suite,
         budget=budget,
         seeds=tuple(range(seeds)),
         evaluators=tuple(evaluator or ["sface"]),
         generator=generator,
+        encoder=encoder,
     )
     run_plan(plan, out, ray=ray)
     if json:

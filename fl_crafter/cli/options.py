@@ -7,6 +7,13 @@ import typer
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")
 ]
+EncoderOption = Annotated[
+    str,
+    typer.Option(
+        help="package.module:function that returns an encoder of your own, with its cloud model "
+        "as fl_crafter.cut gives it, instead of the shipped one; see docs/attacks.md."
+    ),
+]
 GeneratorOption = Annotated[
     str,
     typer.Option(

@@ -154,6 +154,7 @@ class Results(Record):
         budget: of the suite.
         attacks: by name, all their settings.
         generator: the attacks' prior, as `package.module:function`; empty for the shipped one.
+        encoder: of the features, likewise.
         settings: by point, all the defence's settings.
         versions: of Python and the packages that matter.
         machine: on which it ran.
@@ -177,6 +178,7 @@ class Results(Record):
     budget: str
     attacks: dict[str, str]
     generator: str = ""
+    encoder: str = ""
     settings: dict[str, str]
     versions: dict[str, str]
     machine: str

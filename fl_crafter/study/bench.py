@@ -26,9 +26,15 @@ from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.models.decoder import Rescaled
-from fl_crafter.models.split import SplitModel
-from fl_crafter.study.knowledge import RELEARNING, attacker_knowledge, with_generator
-from fl_crafter.study.named import named_function, named_generator
+from fl_crafter.models.split import SplitModel, feature_shape
+from fl_crafter.protection import InOwnShape
+from fl_crafter.study.knowledge import (
+    RELEARNING,
+    attacker_knowledge,
+    with_encoder,
+    with_generator,
+)
+from fl_crafter.study.named import named_encoder, named_function, named_generator
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.points import Point
 
@@ -101,6 +107,8 @@ class Bench:
 
     def defence(self, point: Point) -> Defence:
         """The defence of a point, built from public knowledge."""
+        if self.plan.encoder:
+            return InOwnShape(point.defence, self.model, self.public_feature, point.settings)
         return build_defence(
             point.defence,
             encoder=self.model.encoder,
@@ -188,11 +196,13 @@ def open_bench(plan: Plan) -> Bench:
             f"{plan.data} has {len(public)} public photographs; defences and eavesdroppers need "
             f"{FEWEST_PUBLIC} or more."
         )
-    model = load_encoder()
-    if faces.attributes.shape[1] != 40:
+    model = _model(plan)
+    with torch.no_grad():
+        known = model.logits(torch.zeros(1, 3, SIZE, SIZE)).shape[1]
+    if faces.attributes.shape[1] != known:
         raise InputError(
-            f"The shipped cloud model knows CelebA's 40 attributes and {plan.data} has "
-            f"{faces.attributes.shape[1]}; take celeba."
+            f"The cloud model tells {known} attributes and {plan.data} has "
+            f"{faces.attributes.shape[1]}; the shipped one knows celeba's."
         )
     judges = [given.get(name) or train_oracle(faces, model) for name in plan.evaluators]
     evaluators = {judge.name: judge for judge in judges}
@@ -210,6 +220,10 @@ def open_bench(plan: Plan) -> Bench:
         public_labels=public.attributes,
         query_image=public.image[held:],
     )
+    if plan.encoder:
+        random = torch.Generator().manual_seed(0)
+        steps = RELEARNING[plan.budget]
+        knowledge = with_encoder(knowledge, model.encoder, steps=steps, random=random)
     return Bench(
         plan=plan,
         truth={name: restricted(own, chosen) for name, own in truth.items()},
@@ -219,6 +233,24 @@ def open_bench(plan: Plan) -> Bench:
         knowledge=with_generator(knowledge, generator) if generator else knowledge,
         perceptual=PerceptualDistance(),
     )
+
+
+def _model(plan: Plan) -> SplitModel:
+    """The victim's encoder and the public cloud model.
+
+    Raises:
+        InputError: the plan's own does not take images of this size, gives no map or lacks a cloud.
+    """
+    if not plan.encoder:
+        return load_encoder()
+    model = named_encoder(plan.encoder)
+    if not isinstance(model, SplitModel):
+        raise InputError(
+            f"{plan.encoder} returns an encoder alone; utility takes its cloud model too: return "
+            "fl_crafter.cut(network, layer) or SplitModel(encoder, cloud)."
+        )
+    feature_shape(model.encoder, SIZE)
+    return model
 
 
 def spread_over_people(identity: Int64[Tensor, "tests"], count: int) -> Int64[Tensor, "some"]:

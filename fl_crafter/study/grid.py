@@ -189,6 +189,7 @@ def _results(
         budget=plan.budget,
         attacks={attack.name: str(attack) for attack in plan.attacks()},
         generator=plan.generator,
+        encoder=plan.encoder,
         settings={point.name: str(point.settings) for point in points},
         versions={
             name: _all_of(own["versions"].get(name, "none") for own in made_with)

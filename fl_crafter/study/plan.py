@@ -13,6 +13,7 @@ from fl_crafter.attacks.suite import BUDGETS, beyond_cpu, standard
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.checks import Kinds
 from fl_crafter.files import write_text
+from fl_crafter.protection import FOR_ANY_ENCODER
 from fl_crafter.study.points import Point, parse_defences
 
 SUITES = ("standard", "decoders", "beyond_cpu")
@@ -36,6 +37,7 @@ class Plan:
         evaluators: `sface`, `dlib`, `oracle` or
             `package.module:function`; the first is the main one.
         generator: `package.module:function` of the attacks' prior; empty for the shipped one.
+        encoder: `package.module:function` of the network that is cut; empty for the shipped one.
     """
 
     data: str
@@ -50,6 +52,7 @@ class Plan:
     seeds: tuple[int, ...]
     evaluators: tuple[str, ...]
     generator: str = ""
+    encoder: str = ""
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -60,7 +63,12 @@ class Plan:
                 raise InputError(f"There is no {name} '{value}'; choose from {', '.join(known)}.")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise InputError("An evaluation takes one or more seeds, each once.")
-        self.points()
+        for point in self.points():
+            if self.encoder and point.defence not in FOR_ANY_ENCODER:
+                raise InputError(
+                    f"'{point.defence}' has an encoder of its own or simulates attacks on the "
+                    f"shipped one; with --encoder take {', '.join(FOR_ANY_ENCODER)}."
+                )
 
     def points(self) -> tuple[Point, ...]:
         """The defences and their settings."""
@@ -87,8 +95,9 @@ class Plan:
         own = dataclasses.asdict(self)
         for name in ("root", "defences", "seeds"):
             del own[name]
-        if not self.generator:
-            del own["generator"]
+        for name in ("generator", "encoder"):
+            if not own[name]:
+                del own[name]
         return own | {
             "evaluators": list(self.evaluators),
             "attacks": [str(attack) for attack in self.attacks()],

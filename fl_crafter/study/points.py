@@ -10,6 +10,7 @@ from fl_crafter.assets.trained import DISCO_RANDOM, TRAINED, read_shape
 from fl_crafter.defences.configured import NAMES, DefenceSettings
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.cell import point_name
+from fl_crafter.protection import FOR_ANY_ENCODER
 
 BASE = DefenceSettings()
 
@@ -159,6 +160,10 @@ def _points(name: str, values: list[str]) -> Iterable[Point]:
             ) from error
 
 
-def every_defence() -> str:
-    """The names of all defences that a grid can hold, as `--defences` takes them."""
-    return ",".join(name for name in NAMES if name in SCALES)
+def every_defence(*, encoder: str = "") -> str:
+    """The names of all defences that a grid can hold, as `--defences` takes them.
+
+    Args:
+        encoder: the plan's own, if it has one.
+    """
+    return ",".join(name for name in (FOR_ANY_ENCODER if encoder else NAMES) if name in SCALES)

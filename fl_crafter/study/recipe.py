@@ -29,6 +29,7 @@ class Study:
         suite: of attacks.
         seeds: how many.
         evaluators: the first is the main one.
+        encoder: see `Plan`.
         train: by trained defence, the options of its training command; trained where the weights
             are not there yet.
     """
@@ -44,6 +45,7 @@ class Study:
     suite: str = "standard"
     seeds: int = 1
     evaluators: tuple[str, ...] = ("sface",)
+    encoder: str = ""
     train: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def weights(self, out: Path) -> dict[str, Path]:
@@ -70,6 +72,7 @@ class Study:
             budget=self.budget,
             seeds=tuple(range(self.seeds)),
             evaluators=self.evaluators,
+            encoder=self.encoder,
         )
 
 

@@ -54,12 +54,17 @@ def markdown(results: Results) -> str:
 def _made(results: Results) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in results.versions.items())
     seeds = ", ".join(str(seed) for seed in results.seeds)
+    own = "".join(
+        f", {what} `{name}`"
+        for what, name in (("encoder", results.encoder), ("generator", results.generator))
+        if name
+    )
     return (
         f"`{results.command}`\n\n{results.photographs} test photographs, {results.people} people "
         f"to choose from, {results.public_photographs} public photographs; seeds {seeds}; suite "
-        f"{results.suite}, budget {results.budget}; {results.machine}; {versions}. Utility is the "
-        "mean ROC-AUC of the cloud model: in deployment as it was before, in development after it "
-        "went on learning from what the defence releases of other photographs of these people, "
+        f"{results.suite}, budget {results.budget}{own}; {results.machine}; {versions}. Utility is "
+        "the mean ROC-AUC of the cloud model: in deployment as it was before, in development after "
+        "it went on learning from what the defence releases of other photographs of these people, "
         "with their labels. Intervals are 95%, over people."
     )
 

@@ -21,6 +21,8 @@ from simulations.evaluation import shares
         (("--budget", "huge"), "'huge'"),
         (("--evaluator", "no.such:network"), "'no.such:network'"),
         (("--generator", "no.such:network"), "'no.such:network'"),
+        (("--encoder", "a:b", "--defences", "none,crafter_z"), "'crafter_z'"),
+        (("--encoder", "a:b", "--defences", "tiprdc:weights"), "weights"),
         (("--data", "faces94"), "faces94"),
         ((), "absent"),
     ],

@@ -8,6 +8,7 @@ import torch
 
 from fl_crafter.defences.configured import NAMES
 from fl_crafter.errors import InputError
+from fl_crafter.protection import FOR_ANY_ENCODER
 from fl_crafter.study.bench import restricted, spread_over_people
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.points import SCALES, every_defence, parse_defences
@@ -55,9 +56,17 @@ def test_a_wrong_point_gets_one_sentence(text: str, named: str) -> None:
         parse_defences(text)
 
 
-def test_only_a_generator_that_was_brought_along_makes_another_evaluation() -> None:
-    assert "generator" not in plan().fixed()
-    assert plan(generator="a:b").fixed() == plan().fixed() | {"generator": "a:b"}
+@pytest.mark.parametrize("name", ["generator", "encoder"])
+def test_only_what_was_brought_along_makes_another_evaluation(name: str) -> None:
+    assert name not in plan().fixed()
+    assert plan(**{name: "a:b"}).fixed() == plan().fixed() | {name: "a:b"}
+
+
+def test_an_encoder_of_ones_own_goes_with_what_any_encoder_goes_with() -> None:
+    usual = plan(defences=every_defence(encoder="a:b"), encoder="a:b")
+    assert {point.defence for point in usual.points()} == set(FOR_ANY_ENCODER)
+    with pytest.raises(InputError, match="'crafter_published' .*projection"):
+        plan(defences="none,crafter_published", encoder="a:b")
 
 
 def plan(**changes: object) -> Plan:
