@@ -38,6 +38,12 @@ def evaluate(
     ] = None,
     encoder: EncoderOption = "",
     generator: GeneratorOption = "",
+    uploads: Annotated[
+        int, typer.Option(min=1, help="Photographs of a person, attacked together by their mean.")
+    ] = 1,
+    releases: Annotated[
+        int, typer.Option(min=1, help="Releases of each photograph, attacked together likewise.")
+    ] = 1,
     ray: Annotated[
         int, typer.Option(min=0, help="Processes that measure cells, over Ray; 0 uses none.")
     ] = 0,
@@ -67,6 +73,8 @@ def evaluate(
         evaluators=tuple(evaluator or ["sface"]),
         generator=generator,
         encoder=encoder,
+        uploads=uploads,
+        releases=releases,
     )
     run_plan(plan, out, ray=ray)
     if json:

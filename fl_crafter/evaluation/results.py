@@ -155,6 +155,8 @@ class Results(Record):
         attacks: by name, all their settings.
         generator: the attacks' prior, as `package.module:function`; empty for the shipped one.
         encoder: of the features, likewise.
+        uploads: photographs of a person that were attacked together.
+        releases: of each, likewise.
         settings: by point, all the defence's settings.
         versions: of Python and the packages that matter.
         machine: on which it ran.
@@ -179,6 +181,8 @@ class Results(Record):
     attacks: dict[str, str]
     generator: str = ""
     encoder: str = ""
+    uploads: int = 1
+    releases: int = 1
     settings: dict[str, str]
     versions: dict[str, str]
     machine: str

@@ -153,6 +153,28 @@ class Bench:
         knowledge = dataclasses.replace(knowledge, decoder=self._relearnt[point.weights])
         return dataclasses.replace(self, model=defence.model, knowledge=knowledge, _prepared={})
 
+    def other_uploads(self, count: int) -> list[Int64[Tensor, "tests"]]:
+        """Positions of further test photographs of the same people, `count` for each.
+
+        Raises:
+            InputError: somebody has fewer.
+        """
+        of: dict[int, list[int]] = {}
+        for place, role in enumerate(self.faces.role):
+            if role == Role.EVAL_TEST:
+                of.setdefault(int(self.faces.identity[place]), []).append(place)
+        rows = [
+            [place for place in of[person] if place != own][:count]
+            for own, person in zip(self.test.tolist(), self.identity.tolist(), strict=True)
+        ]
+        fewest = min(map(len, rows))
+        if fewest < count:
+            raise InputError(
+                f"Somebody has {fewest + 1} test photographs; --uploads takes no more, or give "
+                "more --photos."
+            )
+        return list(torch.tensor(rows, dtype=torch.int64).T)
+
     def encode(self, image: Float[Tensor, "count 3 height width"]) -> Tensor:
         """Clean features, where the models compute."""
         return features_of(self.model.encoder, image)

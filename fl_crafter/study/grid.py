@@ -190,6 +190,8 @@ def _results(
         attacks={attack.name: str(attack) for attack in plan.attacks()},
         generator=plan.generator,
         encoder=plan.encoder,
+        uploads=plan.uploads,
+        releases=plan.releases,
         settings={point.name: str(point.settings) for point in points},
         versions={
             name: _all_of(own["versions"].get(name, "none") for own in made_with)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fl_crafter.attacks.averaging import mean_release
 from fl_crafter.attacks.suite import run_suite
 from fl_crafter.defences.base import Defence
 from fl_crafter.evaluation.bootstrap import Interval, Resampling, interval_over_people
@@ -38,17 +39,20 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
     raw = bench.faces.image[bench.test]
     clean = bench.encode(raw)
     released, release = _release(defence, clean, point.batch, victim)
+    observed = _observed(bench, defence, point.batch, released, victim)
 
     def again(part: Tensor) -> Tensor:
         parts = protect(defence, part, batch=point.batch, random=attacker)
         return torch.cat([each.feature for each in parts])
 
     shared = bench.faces.attributes[bench.test]
-    knowledge = dataclasses.replace(bench.knowledge, release=again, labels=shared)
+    often = bench.plan.releases
+    query = again if often == 1 else mean_release(again, often)
+    knowledge = dataclasses.replace(bench.knowledge, release=query, labels=shared)
     likeness: dict[str, Likeness] = {}
     judgement: dict[str, dict[str, AttackJudgement]] = {name: {} for name in bench.evaluators}
     began = time.monotonic()
-    for attack, result, _ in run_suite(bench.attacks(seed), released, knowledge, random=attacker):
+    for attack, result, _ in run_suite(bench.attacks(seed), observed, knowledge, random=attacker):
         seconds = time.monotonic() - began
         image = result.image.detach().cpu().clamp(0, 1)
         likeness[attack.name] = Likeness(
@@ -96,6 +100,24 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
     )
     pictures = {attack: own.image for attack, own in judgement[bench.main].items()}
     return cell, pictures
+
+
+def _observed(
+    bench: Bench,
+    defence: Defence,
+    batch: int,
+    released: Tensor,
+    random: torch.Generator,
+) -> Tensor:
+    """What is attacked: the release of each test photograph, or the mean of those that join it."""
+    plan = bench.plan
+    joined = [released]
+    for index, photographs in enumerate([bench.test, *bench.other_uploads(plan.uploads - 1)]):
+        clean = bench.encode(bench.faces.image[photographs])
+        for _ in range(plan.releases - (index == 0)):
+            parts = protect(defence, clean, batch=batch, random=random)
+            joined.append(torch.cat([part.feature for part in parts]).detach())
+    return torch.stack(joined).mean(0)
 
 
 def _judged(

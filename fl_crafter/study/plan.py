@@ -38,6 +38,9 @@ class Plan:
             `package.module:function`; the first is the main one.
         generator: `package.module:function` of the attacks' prior; empty for the shipped one.
         encoder: `package.module:function` of the network that is cut; empty for the shipped one.
+        uploads: photographs of a person that are attacked together, by the mean of their features:
+            the attacker knows that they belong together.
+        releases: of each of these photographs, which are attacked together likewise.
     """
 
     data: str
@@ -53,6 +56,8 @@ class Plan:
     evaluators: tuple[str, ...]
     generator: str = ""
     encoder: str = ""
+    uploads: int = 1
+    releases: int = 1
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -61,6 +66,8 @@ class Plan:
         ):
             if value not in known:
                 raise InputError(f"There is no {name} '{value}'; choose from {', '.join(known)}.")
+        if min(self.uploads, self.releases) < 1:
+            raise InputError("An evaluation attacks one or more uploads and releases together.")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise InputError("An evaluation takes one or more seeds, each once.")
         for point in self.points():
@@ -95,9 +102,9 @@ class Plan:
         own = dataclasses.asdict(self)
         for name in ("root", "defences", "seeds"):
             del own[name]
-        for name in ("generator", "encoder"):
-            if not own[name]:
-                del own[name]
+        for each in dataclasses.fields(self):
+            if each.default is not dataclasses.MISSING and own[each.name] == each.default:
+                del own[each.name]
         return own | {
             "evaluators": list(self.evaluators),
             "attacks": [str(attack) for attack in self.attacks()],

@@ -29,7 +29,9 @@ class Study:
         suite: of attacks.
         seeds: how many.
         evaluators: the first is the main one.
-        encoder: see `Plan`.
+        encoder: see `Plan`, as those below but the last.
+        uploads: of a person.
+        releases: of each.
         train: by trained defence, the options of its training command; trained where the weights
             are not there yet.
     """
@@ -46,6 +48,8 @@ class Study:
     seeds: int = 1
     evaluators: tuple[str, ...] = ("sface",)
     encoder: str = ""
+    uploads: int = 1
+    releases: int = 1
     train: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def weights(self, out: Path) -> dict[str, Path]:
@@ -73,6 +77,8 @@ class Study:
             seeds=tuple(range(self.seeds)),
             evaluators=self.evaluators,
             encoder=self.encoder,
+            uploads=self.uploads,
+            releases=self.releases,
         )
 
 

@@ -59,6 +59,11 @@ def _made(results: Results) -> str:
         for what, name in (("encoder", results.encoder), ("generator", results.generator))
         if name
     )
+    if results.uploads > 1 or results.releases > 1:
+        own += (
+            f"; the attacks meet the mean of {results.uploads} photographs of a person, each "
+            f"released {results.releases} times"
+        )
     return (
         f"`{results.command}`\n\n{results.photographs} test photographs, {results.people} people "
         f"to choose from, {results.public_photographs} public photographs; seeds {seeds}; suite "
