@@ -176,12 +176,13 @@ def _weights(own: "SplitModel | nn.Module | None") -> "list[Tensor]":
     """All numbers of an encoder of one's own, so that another one is another attack."""
     from fl_crafter.models.split import SplitModel
 
-    parts = [own.encoder, own.cloud] if isinstance(own, SplitModel) else [own] if own else []
+    parts = [own.encoder, own.cloud] if isinstance(own, SplitModel) else [own]
+    parts = [part for part in parts if part is not None]
     return [value for part in parts for value in part.state_dict().values()]
 
 
 def _digest(feature: "Tensor") -> str:
-    return hashlib.sha256(feature.cpu().contiguous().numpy().tobytes()).hexdigest()
+    return hashlib.sha256(feature.double().cpu().numpy().tobytes()).hexdigest()
 
 
 def _stored(path: Path) -> str | None:
