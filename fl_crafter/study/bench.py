@@ -18,8 +18,7 @@ from fl_crafter.defences.configured import build_defence
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.bootstrap import Resampling
 from fl_crafter.evaluation.checks import Bounds
-from fl_crafter.evaluation.dlib import DlibEvaluator
-from fl_crafter.evaluation.evaluator import CallableEvaluator, Evaluator, SFaceEvaluator
+from fl_crafter.evaluation.evaluator import Evaluator
 from fl_crafter.evaluation.oracle import train_oracle
 from fl_crafter.evaluation.perception import PerceptualDistance
 from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
@@ -34,7 +33,8 @@ from fl_crafter.study.knowledge import (
     with_encoder,
     with_generator,
 )
-from fl_crafter.study.named import named_encoder, named_function, named_generator
+from fl_crafter.study.named import named_encoder, named_generator
+from fl_crafter.study.photographs import restricted, spread_over_people
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.points import Point
 
@@ -153,28 +153,6 @@ class Bench:
         knowledge = dataclasses.replace(knowledge, decoder=self._relearnt[point.weights])
         return dataclasses.replace(self, model=defence.model, knowledge=knowledge, _prepared={})
 
-    def other_uploads(self, count: int) -> list[Int64[Tensor, "tests"]]:
-        """Positions of further test photographs of the same people, `count` for each.
-
-        Raises:
-            InputError: somebody has fewer.
-        """
-        of: dict[int, list[int]] = {}
-        for place, role in enumerate(self.faces.role):
-            if role == Role.EVAL_TEST:
-                of.setdefault(int(self.faces.identity[place]), []).append(place)
-        rows = [
-            [place for place in of[person] if place != own][:count]
-            for own, person in zip(self.test.tolist(), self.identity.tolist(), strict=True)
-        ]
-        fewest = min(map(len, rows))
-        if fewest < count:
-            raise InputError(
-                f"Somebody has {fewest + 1} test photographs; --uploads takes no more, or give "
-                "more --photos."
-            )
-        return list(torch.tensor(rows, dtype=torch.int64).T)
-
     def encode(self, image: Float[Tensor, "count 3 height width"]) -> Tensor:
         """Clean features, where the models compute."""
         return features_of(self.model.encoder, image)
@@ -273,34 +251,6 @@ def _model(plan: Plan) -> SplitModel:
         )
     feature_shape(model.encoder, SIZE)
     return model
-
-
-def spread_over_people(identity: Int64[Tensor, "tests"], count: int) -> Int64[Tensor, "some"]:
-    """Places of `count` photographs, as many of each person as possible; 0 or too many: all.
-
-    People come in an order that has nothing to do with their numbers.
-    """
-    if not 0 < count < len(identity):
-        return torch.arange(len(identity))
-    people, person = identity.unique(return_inverse=True)
-    turn = torch.empty_like(person)
-    seen = torch.zeros(len(people), dtype=torch.int64)
-    for place, own in enumerate(person.tolist()):
-        turn[place] = seen[own]
-        seen[own] += 1
-    order = torch.randperm(len(people), generator=torch.Generator().manual_seed(0))
-    key = turn * len(people) + order[person]
-    return key.argsort()[:count].sort().values
-
-
-def restricted(truth: PrivateTruth, place: Int64[Tensor, "some"]) -> PrivateTruth:
-    """The truth of some of the test photographs, among all people of the gallery."""
-    return dataclasses.replace(
-        truth,
-        test=truth.test[place],
-        landmarks=truth.landmarks[place],
-        embedding=truth.embedding[place],
-    )
 
 
 def _evaluator(name: str) -> Evaluator:

@@ -25,6 +25,7 @@ from fl_crafter.evaluation.metrics import (
 from fl_crafter.study.bench import Bench, protect
 from fl_crafter.study.development import develop
 from fl_crafter.study.linkability import known_photographs, measure_linkability
+from fl_crafter.study.photographs import other_uploads
 from fl_crafter.study.points import Point
 
 PROBED_ROWS = 4
@@ -111,8 +112,9 @@ def _observed(
 ) -> Tensor:
     """What is attacked: the release of each test photograph, or the mean of those that join it."""
     plan = bench.plan
+    others = other_uploads(bench.truth[bench.main], plan.uploads - 1)
     joined = [released]
-    for index, photographs in enumerate([bench.test, *bench.other_uploads(plan.uploads - 1)]):
+    for index, photographs in enumerate([bench.test, *others]):
         clean = bench.encode(bench.faces.image[photographs])
         for _ in range(plan.releases - (index == 0)):
             parts = protect(defence, clean, batch=batch, random=random)

@@ -9,7 +9,7 @@ import torch
 from fl_crafter.defences.configured import NAMES
 from fl_crafter.errors import InputError
 from fl_crafter.protection import FOR_ANY_ENCODER
-from fl_crafter.study.bench import restricted, spread_over_people
+from fl_crafter.study.photographs import restricted, spread_over_people
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.points import SCALES, every_defence, parse_defences
 

@@ -9,6 +9,7 @@ import torch
 from fl_crafter.errors import InputError
 from fl_crafter.study.bench import Bench
 from fl_crafter.study.measure import measure
+from fl_crafter.study.photographs import other_uploads
 from fl_crafter.study.plan import Plan
 
 MakePlan = Callable[..., Plan]
@@ -30,17 +31,18 @@ def test_what_a_defence_draws_anew_averages_out(bench: Bench, make_plan: MakePla
 
 
 def test_uploads_of_one_person_are_joined(bench: Bench, make_plan: MakePlan) -> None:
-    (others,) = bench.other_uploads(1)
+    truth = bench.truth[bench.main]
+    (others,) = other_uploads(truth, 1)
     assert torch.equal(bench.faces.identity[others], bench.identity)
     assert not bool((others == bench.test).any())
-    assert bench.other_uploads(0) == []
+    assert other_uploads(truth, 0) == []
     plan = make_plan(defences="none", uploads=2)
     together, _ = measure(attacked(bench, plan), plan.points()[0], 0)
     alone, _ = measure(bench, plan.points()[0], 0)
     assert together.utility_auc == alone.utility_auc, "the server is sent no means"
     assert together.likeness != alone.likeness
     with pytest.raises(InputError, match="2 test photographs"):
-        bench.other_uploads(2)
+        other_uploads(truth, 2)
 
 
 def test_none_together_is_refused(make_plan: MakePlan) -> None:
