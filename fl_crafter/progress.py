@@ -6,9 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def progress_bar() -> Progress:
@@ -25,6 +29,21 @@ def progress_bar() -> Progress:
         TextColumn("{task.fields[figures]}"),
         console=Console(stderr=True),
     )
+
+
+def in_parts(rows: "Tensor", size: int, *, title: str) -> "Iterator[Tensor]":
+    """The rows of a tensor, `size` at once, with a bar of those that are done.
+
+    Args:
+        rows: of anything that takes long.
+        size: most rows of a part.
+        title: of the bar.
+    """
+    with progress_bar() as bar:
+        task = bar.add_task(title.replace("_", " "), total=len(rows), figures="")
+        for part in rows.split(size):
+            yield part
+            bar.advance(task, len(part))
 
 
 class Remaining:

@@ -11,6 +11,7 @@ from fl_crafter.attacks.descent import Descent, Map, descend, into_ball
 from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.inversion.frozen import frozen_copy
 from fl_crafter.models.generator import Generator
+from fl_crafter.progress import in_parts
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,8 @@ class WhiteBoxHybrid(Attack):
         encode = frozen_copy(knowledge.encoder)
         blocks = blocks_of(knowledge.generator)
         images, curves, still = [], [], []
-        for part, start in zip(
-            feature.split(self.micro_batch), latent.split(self.micro_batch), strict=True
-        ):
+        parts = in_parts(feature, self.micro_batch, title=self.name)
+        for part, start in zip(parts, latent.split(self.micro_batch), strict=True):
             found, curve = self._leave(encode, blocks, part, start)
             images.append(found.value)
             still.append(found.still)

@@ -17,6 +17,7 @@ from fl_crafter.attacks.descent import (
 )
 from fl_crafter.attacks.queries import Release
 from fl_crafter.inversion.frozen import frozen_copy
+from fl_crafter.progress import in_parts
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class WhiteBoxPixels(Attack):
         """As `reconstruct`, for any way from images in [0, 1] to features."""
         mean = knowledge.public_image.mean(0).to(feature)
         images, curves, still = [], [], []
-        for part in feature.split(self.micro_batch):
+        for part in in_parts(feature, self.micro_batch, title=self.name):
             with torch.no_grad():
                 picture = knowledge.decoder(part)
             found = self._descend(encode, part, picture, random)

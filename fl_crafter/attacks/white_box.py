@@ -9,6 +9,7 @@ from torch import Tensor
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.inversion.inverters import Inverter, LevenbergMarquardt
 from fl_crafter.inversion.problem import InversionProblem, latent_inversion
+from fl_crafter.progress import in_parts
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class WhiteBoxLatent(Attack):
             return prepared.find_latents(feature, knowledge, random=random)
         problem = self.problem
         latents, curves = [], []
-        for part in feature.split(self.micro_batch):
+        for part in in_parts(feature, self.micro_batch, title=self.name):
             if knowledge.amortiser is None:
                 start = self._random_start(problem, part, knowledge, random, mean=True)
             else:
