@@ -1,13 +1,13 @@
 """Write files whole or not at all."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path, None, None]:
     """A temporary path beside `path`, renamed to it at the end; after an error nothing is left.
 
     The folder is made if it is missing.

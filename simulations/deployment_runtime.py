@@ -15,7 +15,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -172,7 +172,7 @@ def write_node_key(path: Path) -> Path:
 @contextmanager
 def _supernode(
     config: SimulationConfig, client: int, home: Path, environment: dict[str, str], port: int
-) -> Iterator["subprocess.Popen[bytes]"]:
+) -> Generator["subprocess.Popen[bytes]", None, None]:
     """A registered SuperNode that pins its encoder and its defence."""
     key = home / f"node-{client}.key"
     public = write_node_key(key)

@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -156,7 +156,7 @@ def running_superlink(
     *,
     arguments: Sequence[str] = ("--insecure", "--simulation"),
     certificate: Path | None = None,
-) -> Iterator["subprocess.Popen[bytes]"]:
+) -> Generator["subprocess.Popen[bytes]", None, None]:
     """A SuperLink on the loopback, ended when the block is left.
 
     Args:

@@ -1,6 +1,6 @@
 """Run the same apps in this process, without Ray and without Flower's 20 seconds of starting."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from logging import WARNING, getLogger
 
@@ -18,7 +18,7 @@ _log = getLogger("fl_crafter")
 
 
 @contextmanager
-def flower_identity() -> Iterator[None]:
+def flower_identity() -> Generator[None, None, None]:
     """Give this process the identity that Flower wants before it makes a message.
 
     Outside `flwr run` nobody sets it. The fields are not public, hence this one place that knows
@@ -35,7 +35,7 @@ def flower_identity() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_flower() -> Iterator[None]:
+def _quiet_flower() -> Generator[None, None, None]:
     """Keep Flower's account of every round out of this process's output; warnings still come."""
     logger = getLogger("flwr")
     before = logger.level

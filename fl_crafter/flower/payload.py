@@ -206,7 +206,7 @@ def _check_names(content: RecordDict) -> None:
         (ENVELOPE, ConfigRecord, {"version", "client", "round", "purpose"}),
     )
     for name, kind, keys in agreed:
-        if not isinstance(content[name], kind) or set(content[name]) != keys:
+        if type(content[name]) is not kind or set(content[name]) != keys:
             raise PayloadError(
                 f"The record {name} must be of type {kind.__name__} with exactly the keys "
                 f"{', '.join(sorted(keys))}."

@@ -68,6 +68,9 @@ class FrozenConvolution(nn.Module):
         convolution: two-dimensional, transposed or not, zero-padded by numbers.
     """
 
+    weight: Tensor
+    bias: Tensor | None
+
     def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
         super().__init__()
         self.register_buffer("weight", convolution.weight.detach())

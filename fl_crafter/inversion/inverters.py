@@ -77,7 +77,7 @@ class LevenbergMarquardt(Inverter):
         curve = [float(objective.mean())]
         for _ in range(self.steps):
 
-            def damped(vector: Tensor, at=at, damping=damping) -> Tensor:
+            def damped(vector: Tensor, at: Linearisation = at, damping: Tensor = damping) -> Tensor:
                 return at.gauss_newton(vector) + damping[:, None] * vector
 
             divide = partial(at.precondition, damping=damping)

@@ -176,7 +176,7 @@ def _results(
         *audited,
         *check_cells(cells, oracle=oracle[bench.main], bounds=bench.bounds),
     ]
-    known = {"identity": bench.identity, "checks": checks, "how": how}
+    known: dict[str, Any] = {"identity": bench.identity, "checks": checks, "how": how}
     attacks = [each for cell in cells for each in cell.likeness.values()]
     return Results(
         dataset=bench.faces.name,

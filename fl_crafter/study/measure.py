@@ -189,9 +189,7 @@ def gradient_share(
         if not released.requires_grad:
             return 0.0
         weight = torch.linspace(0.5, 1.5, released[0].numel()).view_as(released[0]).to(released)
-        (gradient,) = torch.autograd.grad((released * weight).sum(), leaf, allow_unused=True)
-    if gradient is None:
-        return 0.0
+        (gradient,) = torch.autograd.grad((released * weight).sum(), leaf, materialize_grads=True)
     size = gradient.flatten(1).norm(dim=1)
     return float((size.isfinite() & (size > 0)).double().mean())
 

@@ -109,7 +109,7 @@ def train_cloud(
     share = share[:, None] * _class_weights(labels, settings)
     cloud.train()
     for module in cloud.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             module.eval()
     optimizer = torch.optim.Adam(
         _groups(cloud, settings, round), weight_decay=settings.weight_decay
