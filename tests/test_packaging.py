@@ -1,13 +1,17 @@
 """The distribution: one version, complete data, nothing that must not be there."""
 
 import ast
+import builtins
+import dis
 import importlib.metadata
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
@@ -76,6 +80,27 @@ def test_all_imports_are_declared() -> None:
         if not required.intersection(normalised(provider) for provider in providers.get(name, []))
     }
     assert not undeclared
+
+
+def functions(code: CodeType) -> Iterator[CodeType]:
+    """A module's code, and that of everything inside it."""
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from functions(inner)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_name_is_defined(package: str) -> None:
+    """What the linters cannot tell here: shapes in annotations look like names to them."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        code = compile(path.read_text("utf-8"), str(path), "exec")
+        loads = [each for part in functions(code) for each in dis.get_instructions(part)]
+        stored = {each.argval for each in loads if each.opname in ("STORE_NAME", "STORE_GLOBAL")}
+        used = {each.argval for each in loads if each.opname in ("LOAD_NAME", "LOAD_GLOBAL")}
+        known = stored | set(dir(builtins))
+        missing = {name for name in used - known if not name.startswith("__")}
+        assert not missing, f"{path} uses {', '.join(sorted(missing))}, which it does not define"
 
 
 def test_all_requirements_are_pinned() -> None:

@@ -18,7 +18,8 @@ from fl_crafter.defences.configured import build_defence
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.bootstrap import Resampling
 from fl_crafter.evaluation.checks import Bounds
-from fl_crafter.evaluation.evaluator import Evaluator
+from fl_crafter.evaluation.dlib import DlibEvaluator
+from fl_crafter.evaluation.evaluator import CallableEvaluator, Evaluator, SFaceEvaluator
 from fl_crafter.evaluation.oracle import train_oracle
 from fl_crafter.evaluation.perception import PerceptualDistance
 from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
@@ -33,7 +34,7 @@ from fl_crafter.study.knowledge import (
     with_encoder,
     with_generator,
 )
-from fl_crafter.study.named import named_encoder, named_generator
+from fl_crafter.study.named import named_encoder, named_function, named_generator
 from fl_crafter.study.photographs import restricted, spread_over_people
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.points import Point

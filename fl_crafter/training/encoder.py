@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from fl_crafter.accelerator import convolution_layout
 from fl_crafter.models.split import SplitModel
 from fl_crafter.training import augment
 from fl_crafter.training.loop import Trainable, cosine_rate, run_training, update_average
@@ -77,9 +78,10 @@ def train_encoder(
             {"params": plain, "weight_decay": 0.0},
         ]
     )
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     device = next(network.parameters()).device
+    layout = convolution_layout(device)
+    network.to(memory_format=layout)  # type: ignore[call-overload]
 
     def step(index: int) -> dict[str, float]:
         for group in optimizer.param_groups:
@@ -95,7 +97,7 @@ def train_encoder(
             order = torch.randperm(len(image), generator=random)
             image = share * image + (1 - share) * image[order]
             target = share * target + (1 - share) * target[order]
-        image = image.to(device, memory_format=torch.channels_last)
+        image = image.to(device, memory_format=layout)
         logits = model.logits(image)
         loss = F.binary_cross_entropy_with_logits(logits, target)
         optimizer.zero_grad(set_to_none=True)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from fl_crafter.accelerator import convolution_layout
 from fl_crafter.models.critic import Critic
 from fl_crafter.models.generator import Generator
 from fl_crafter.models.split import SplitModel
@@ -127,6 +128,7 @@ def train_prior(
     """
     random = torch.Generator().manual_seed(settings.seed)
     device, side = next(generator.parameters()).device, images.shape[-1]
+    layout = convolution_layout(device)
     inference = Inference(generator.latent_size, image_size=side).to(device)
     critic = Critic((48, 96, 192, 256), image_size=side, kernel=4, norm=False).to(device)
     average = copy.deepcopy(generator)
@@ -134,14 +136,14 @@ def train_prior(
     optimizer = torch.optim.Adam(autoencoder.parameters(), betas=(0.5, 0.99))
     adversary = Adversary(critic, rate=settings.critic_rate, r1_weight=settings.r1_weight)
     for module in (autoencoder, critic, perceptual.encoder, perceptual.cloud):
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(memory_format=layout)  # type: ignore[call-overload]
 
     def batch() -> Tensor:
         chosen = torch.randint(0, len(images), (settings.batch_size,), generator=random)
         image = augment.random_flip(images[chosen].float() / 255, random=random)
         image = augment.random_zoom(image, amount=0.1, random=random)
         image = augment.random_grey(image, share=settings.grey, random=random)
-        return image.to(device, memory_format=torch.channels_last)
+        return image.to(device, memory_format=layout)
 
     def step(index: int) -> dict[str, float]:
         for group in optimizer.param_groups:
