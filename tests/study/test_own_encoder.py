@@ -31,7 +31,7 @@ def plan(root: Path, encoder: str) -> Plan:
         photos=4,
         faces=6,
         public=300,
-        defences="none,noise:1,substitution:16,crafter:10",
+        defences="noise:1,crafter:10",
         suite="standard",
         budget="smoke",
         seeds=(0,),
