@@ -45,7 +45,7 @@ def standard(budget: str = "cpu") -> list[Attack]:
 
 def _smoke() -> list[Attack]:
     quick = LevenbergMarquardt(steps=1, inner_iterations=2)
-    latent = WhiteBoxLatent(inverter=quick)
+    latent = WhiteBoxLatent(inverter=quick, probes=32)
     return [
         *_floors(images=8),
         BlackBoxDecoder(steps=2, batch_size=4),

@@ -27,6 +27,7 @@ class WhiteBoxLatent(Attack):
         candidates: latents drawn for each random start, of which the nearest in feature is taken.
         latent_weight: of the latent prior in the objective.
         micro_batch: features inverted at once.
+        probes: of the average curvature; see `InversionProblem.preconditioned`.
         problem: what is minimised, with the average curvature that preconditions it; None
             estimates that on the first features seen.
     """
@@ -36,6 +37,7 @@ class WhiteBoxLatent(Attack):
     candidates: int = 8
     latent_weight: float = 1e-3
     micro_batch: int = 32
+    probes: int | None = None
     problem: InversionProblem | None = field(default=None, repr=False, compare=False)
     name: str = "white_box_latent"
 
@@ -46,7 +48,9 @@ class WhiteBoxLatent(Attack):
         )
         device = next(knowledge.encoder.parameters(), torch.empty(0)).device
         like = torch.empty(0, knowledge.generator.latent_size, device=device)
-        return replace(self, problem=problem.preconditioned(like, random=random))
+        return replace(
+            self, problem=problem.preconditioned(like, random=random, probes=self.probes)
+        )
 
     def reconstruct(
         self,

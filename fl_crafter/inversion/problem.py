@@ -53,7 +53,11 @@ class InversionProblem:
         return Linearisation(self, latent)
 
     def preconditioned(
-        self, like: Float[Tensor, "batch latent_size"], *, random: torch.Generator
+        self,
+        like: Float[Tensor, "batch latent_size"],
+        *,
+        random: torch.Generator,
+        probes: int | None = None,
     ) -> "InversionProblem":
         """The same problem, with its mean curvature estimated.
 
@@ -63,9 +67,10 @@ class InversionProblem:
         Args:
             like: latents of the size, dtype and device that the problem takes.
             random: source of all probes.
+            probes: how many; by default 512, or two for each dimension if those are more.
         """
         size = like.shape[1]
-        rounds = -(-max(LEAST_PROBES, PROBES_PER_DIMENSION * size) // PROBED_AT_ONCE)
+        rounds = -(-(probes or max(LEAST_PROBES, PROBES_PER_DIMENSION * size)) // PROBED_AT_ONCE)
         total = torch.zeros(size, size, dtype=torch.float64)
         for _ in range(rounds):
             at = self.linearise(torch.randn(PROBED_AT_ONCE, size, generator=random).to(like))
