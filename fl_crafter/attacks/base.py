@@ -47,6 +47,11 @@ class AttackerKnowledge:
     public_labels: Float[Tensor, "count attributes"] | None = None
     labels: Float[Tensor, "batch attributes"] | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder computes."""
+        return next(self.encoder.parameters(), torch.empty(0)).device
+
     def query(self, *, images: int, draws: int = 1) -> Queries:
         """What the defence makes of the attacker's own faces.
 

@@ -111,7 +111,6 @@ class WithEigenfaces(Attack):
 
     @staticmethod
     def _known(generator: EigenfaceGenerator, knowledge: AttackerKnowledge) -> AttackerKnowledge:
-        device = next(knowledge.encoder.parameters(), torch.empty(0)).device
-        generator = generator.to(device)
+        generator = generator.to(knowledge.device)
         start = _ThroughPictures(knowledge.decoder, generator)
         return replace(knowledge, generator=generator, amortiser=start)

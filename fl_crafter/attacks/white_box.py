@@ -46,8 +46,7 @@ class WhiteBoxLatent(Attack):
         problem = latent_inversion(
             knowledge.generator, knowledge.encoder, latent_weight=self.latent_weight
         )
-        device = next(knowledge.encoder.parameters(), torch.empty(0)).device
-        like = torch.empty(0, knowledge.generator.latent_size, device=device)
+        like = torch.empty(0, knowledge.generator.latent_size, device=knowledge.device)
         return replace(
             self, problem=problem.preconditioned(like, random=random, probes=self.probes)
         )

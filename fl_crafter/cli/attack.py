@@ -11,11 +11,9 @@ from fl_crafter.cli.options import EncoderOption, GeneratorOption, JsonOption
 from fl_crafter.errors import InputError
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
-    from fl_crafter.attacks.base import Attack, AttackerKnowledge
-    from fl_crafter.models.split import SplitModel
+    from fl_crafter.attacks.base import Attack
 
 DRAWN = 1000  # public faces
 
@@ -56,29 +54,53 @@ def attack(
     """
     import torch
 
+    from fl_crafter.assets import load_encoder
     from fl_crafter.attacks.suite import run_suite
     from fl_crafter.cli.contact_sheet import write_contact_sheet
     from fl_crafter.faces.images import read_images
+    from fl_crafter.models.split import SplitModel
     from fl_crafter.progress import Remaining
-    from fl_crafter.study.knowledge import with_generator
+    from fl_crafter.study.knowledge import (
+        RELEARNING,
+        attacker_knowledge,
+        with_defence,
+        with_encoder,
+        with_generator,
+    )
     from fl_crafter.study.named import named_encoder, named_generator
     from fl_crafter.training.loop import write_safetensors
     from fl_crafter.transcript import read_features
 
     chosen = _chosen(name, budget, adaptive=defence is not None)
     feature = read_features(features)
-    own = named_encoder(encoder) if encoder else None
-    _check_shape(feature, features, weights, own)
+    given = named_encoder(encoder) if encoder else None
+    model = given if isinstance(given, SplitModel) else None
+    own = given.encoder if isinstance(given, SplitModel) else given
+    if own is not None and model is None and defence is not None:
+        raise InputError(
+            "--defence needs the cloud model too; let the function of --encoder return "
+            "fl_crafter.cut(network, layer) or SplitModel(encoder, cloud)."
+        )
+    made_by = load_encoder(weights).encoder if own is None else own
+    _check_shape(feature, features, made_by)
     brought = named_generator(generator, size=64) if generator else None
     photographs = read_images(public, size=64) if public else torch.zeros(0, 3, 64, 64)
     asked = f"{budget} {defence} {weights} {encoder} {generator} {seed} "
-    asked += " ".join(_digest(each) for each in (feature, photographs, *_weights(own)))
+    parts = [part for part in (own, model and model.cloud) if part is not None]
+    numbers = [value for part in parts for value in part.state_dict().values()]
+    asked += " ".join(_digest(each) for each in (feature, photographs, *numbers))
     digests = {each.name: hashlib.sha256(f"{asked} {each}".encode()).hexdigest() for each in chosen}
     files = {each.name: out / f"{each.name}.safetensors" for each in chosen}
     left = [each for each in chosen if _stored(files[each.name]) != digests[each.name]]
     if left:
         random = torch.Generator().manual_seed(seed)
-        knowledge = _knowledge(photographs, own, defence, budget, weights=weights, random=random)
+        knowledge = attacker_knowledge(photographs, drawn=DRAWN, random=random, weights=weights)
+        if defence is not None:
+            knowledge = with_defence(
+                knowledge, defence, random=random, weights=weights, model=model
+            )
+        if own is not None:
+            knowledge = with_encoder(knowledge, own, steps=RELEARNING[budget], random=random)
         if brought is not None:
             knowledge = with_generator(knowledge, brought)
         remaining = Remaining(len(left))
@@ -122,63 +144,15 @@ def _chosen(name: list[str] | None, budget: str, *, adaptive: bool) -> "list[Att
     ]
 
 
-def _knowledge(
-    photographs: "Tensor",
-    own: "SplitModel | nn.Module | None",
-    defence: str | None,
-    budget: str,
-    *,
-    weights: Path | None,
-    random: "torch.Generator",
-) -> "AttackerKnowledge":
-    """What the eavesdropper knows, its prior of faces aside."""
-    from fl_crafter.models.split import SplitModel
-    from fl_crafter.study.knowledge import (
-        RELEARNING,
-        attacker_knowledge,
-        with_defence,
-        with_encoder,
-    )
+def _check_shape(feature: "Tensor", features: Path, encoder: "nn.Module") -> None:
+    from fl_crafter.models.split import feature_shape
 
-    knowledge = attacker_knowledge(photographs, drawn=DRAWN, random=random, weights=weights)
-    if own is None:
-        if defence is None:
-            return knowledge
-        return with_defence(knowledge, defence, random=random, weights=weights)
-    if isinstance(own, SplitModel):
-        if defence is not None:
-            knowledge = with_defence(knowledge, defence, random=random, model=own)
-        own = own.encoder
-    elif defence is not None:
-        raise InputError(
-            "--defence needs the cloud model too; let the function of --encoder return "
-            "fl_crafter.cut(network, layer) or SplitModel(encoder, cloud)."
-        )
-    return with_encoder(knowledge, own, steps=RELEARNING[budget], random=random)
-
-
-def _check_shape(
-    feature: "Tensor", features: Path, weights: Path | None, own: "SplitModel | nn.Module | None"
-) -> None:
-    from fl_crafter.assets import load_encoder
-    from fl_crafter.models.split import SplitModel, feature_shape
-
-    made = load_encoder(weights) if own is None else own
-    shape = feature_shape(made.encoder if isinstance(made, SplitModel) else made, 64)
+    shape = feature_shape(encoder, 64)
     if feature.shape[1:] != shape:
         raise InputError(
             f"{features} holds features of shape {list(feature.shape[1:])}, but the encoder's is "
             f"{list(shape)}; name the right one with --weights or --encoder."
         )
-
-
-def _weights(own: "SplitModel | nn.Module | None") -> "list[Tensor]":
-    """All numbers of an encoder of one's own, so that another one is another attack."""
-    from fl_crafter.models.split import SplitModel
-
-    parts = [own.encoder, own.cloud] if isinstance(own, SplitModel) else [own]
-    parts = [part for part in parts if part is not None]
-    return [value for part in parts for value in part.state_dict().values()]
 
 
 def _digest(feature: "Tensor") -> str:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from fl_crafter.accelerator import default_device
 from fl_crafter.assets import load_encoder
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
-from fl_crafter.attacks.fine_tuning import fine_tune
 from fl_crafter.attacks.queries import features_of
 from fl_crafter.defences.base import Defence, Protected
 from fl_crafter.defences.configured import build_defence
@@ -70,7 +69,7 @@ class Bench:
     knowledge: AttackerKnowledge
     perceptual: PerceptualDistance
     _prepared: dict[int, list[Attack]] = field(default_factory=dict)
-    _relearnt: dict[str, nn.Module] = field(default_factory=dict)
+    _relearnt: dict[str, AttackerKnowledge] = field(default_factory=dict)
 
     @property
     def main(self) -> str:
@@ -128,30 +127,19 @@ class Bench:
         """
         if defence.model is None:
             return self
-        knowledge = dataclasses.replace(
-            self.knowledge,
-            encoder=defence.model.encoder,
-            defence_decoder=defence.decoder,
-            amortiser=None,
-        )
         if point.weights not in self._relearnt:
-            some = knowledge.public_image[:256]
-            decoder = Rescaled(
-                knowledge.decoder,
-                features_of(knowledge.encoder, some),
-                features_of(self.knowledge.encoder, some),
-            )
-            self._relearnt[point.weights], _ = fine_tune(
-                knowledge,
-                knowledge.public_image,
-                decoder=decoder,
+            own, some = defence.model.encoder, self.knowledge.public_image[:256]
+            met, used_to = (features_of(each, some) for each in (own, self.knowledge.encoder))
+            self._relearnt[point.weights] = with_encoder(
+                self.knowledge,
+                own,
+                decoder=Rescaled(self.knowledge.decoder, met, used_to),
                 steps=RELEARNING[self.plan.budget],
-                batch_size=32,
-                learning_rate=1e-3,
                 random=torch.Generator().manual_seed(0),
                 title=f"decoder of {point.name}",
             )
-        knowledge = dataclasses.replace(knowledge, decoder=self._relearnt[point.weights])
+        known = self._relearnt[point.weights]
+        knowledge = dataclasses.replace(known, defence_decoder=defence.decoder)
         return dataclasses.replace(self, model=defence.model, knowledge=knowledge, _prepared={})
 
     def encode(self, image: Float[Tensor, "count 3 height width"]) -> Tensor:

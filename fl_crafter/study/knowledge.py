@@ -62,26 +62,34 @@ def with_generator(knowledge: AttackerKnowledge, generator: ImageGenerator) -> A
         knowledge: of any eavesdropper.
         generator: brought along; moves to where the encoder computes.
     """
-    device = next(knowledge.encoder.parameters()).device
-    return replace(knowledge, generator=generator.to(device), amortiser=None)
+    return replace(knowledge, generator=generator.to(knowledge.device), amortiser=None)
 
 
 def with_encoder(
-    knowledge: AttackerKnowledge, encoder: nn.Module, *, steps: int, random: torch.Generator
+    knowledge: AttackerKnowledge,
+    encoder: nn.Module,
+    *,
+    decoder: nn.Module | None = None,
+    steps: int,
+    random: torch.Generator,
+    title: str = "decoder of the encoder",
 ) -> AttackerKnowledge:
     """The knowledge of another encoder's features: a decoder learns them, there is no amortiser.
 
     Args:
         knowledge: of any eavesdropper.
         encoder: frozen; 64-pixel images in [0, 1] -> features `[batch, channels, rows, columns]`.
-        steps: of training the decoder, from random weights, on the public images.
+        decoder: that learns; by default one with random weights.
+        steps: of its training on the public images.
         random: of those weights and of the training.
+        title: shown beside the progress bar.
     """
     knowledge = replace(knowledge, encoder=encoder, amortiser=None)
-    some = features_of(encoder, knowledge.public_image[:256])
-    side, rows = knowledge.public_image.shape[-1], some.shape[2]
-    doubles = any(rows << times == side for times in range(1, 7))
-    decoder = new_decoder(some, side, dense=not doubles, random=random)
+    if decoder is None:
+        some = features_of(encoder, knowledge.public_image[:256])
+        side, rows = knowledge.public_image.shape[-1], some.shape[2]
+        doubles = any(rows << times == side for times in range(1, 7))
+        decoder = new_decoder(some, side, dense=not doubles, random=random)
     decoder, _ = fine_tune(
         knowledge,
         knowledge.public_image,
@@ -90,7 +98,7 @@ def with_encoder(
         batch_size=32,
         learning_rate=1e-3,
         random=random,
-        title="decoder of the encoder",
+        title=title,
     )
     return replace(knowledge, decoder=decoder)
 
@@ -120,14 +128,11 @@ def with_defence(
     if model is not None:
         own = Protector(model, public=knowledge.public_image, defence=name).defence
         return replace(knowledge, release=lambda part: own.protect(part, random=random).feature)
-    device = next(knowledge.encoder.parameters()).device
-    with torch.no_grad():
-        parts = [knowledge.encoder(part.to(device)) for part in knowledge.public_image.split(64)]
     defence = build_defence(
         name,
         encoder=knowledge.encoder,
-        cloud=load_encoder(weights).cloud.to(device),
-        public_feature=torch.cat(parts),
+        cloud=load_encoder(weights).cloud.to(knowledge.device),
+        public_feature=features_of(knowledge.encoder, knowledge.public_image),
         settings=settings,
         weights=weights,
     )
