@@ -28,7 +28,6 @@ from fl_crafter.study.linkability import known_photographs, measure_linkability
 from fl_crafter.study.photographs import other_uploads
 from fl_crafter.study.points import Point
 
-PROBED_ROWS = 4
 Pictures = dict[str, Float[Tensor, "count 3 height width"]]
 
 
@@ -144,9 +143,15 @@ def _release(
 ) -> tuple[Tensor, Release]:
     """What the defence releases, and what it did."""
     began = time.monotonic()
-    parts = protect(defence, clean, batch=batch, random=random)
+    leaf = clean.clone().requires_grad_(True)
+    with torch.enable_grad(), warnings.catch_warnings():
+        # figures that a defence takes from its tensors carry a gradient here
+        warnings.filterwarnings("ignore", "Converting a tensor with requires_grad")
+        parts = protect(defence, leaf, batch=batch, random=random)
+        joined = torch.cat([part.feature for part in parts])
     seconds = time.monotonic() - began
-    released = torch.cat([part.feature for part in parts]).detach()
+    gradient = gradient_share(joined, leaf)
+    released = joined.detach()
     status: dict[str, int] = {}
     for part in parts:
         status[str(part.status)] = status.get(str(part.status), 0) + 1
@@ -156,7 +161,7 @@ def _release(
     return released, Release(
         change=float(((released - clean).square().mean() / spread).sqrt()),
         spread=float(released.var(0).mean() / spread),
-        gradient=gradient_share(defence, clean[:PROBED_ROWS], random=random),
+        gradient=gradient,
         status=status,
         figures={
             name: sum(w * p.figures[name] for w, p in zip(weight, parts, strict=True))
@@ -171,25 +176,22 @@ def _finite(figures: dict[str, float]) -> set[str]:
 
 
 def gradient_share(
-    defence: Defence,
-    feature: Float[Tensor, "count channels rows columns"],
-    *,
-    random: torch.Generator,
+    released: Float[Tensor, "count channels rows columns"],
+    clean: Float[Tensor, "count channels rows columns"],
 ) -> float:
     """Share of rows through which a gradient reaches back from the release to the clean feature.
 
     0 is what a defence that optimises, looks up or rounds gives: nothing that an attack which
     follows gradients through it finds is evidence.
+
+    Args:
+        released: what the defence made of `clean`, which requires a gradient.
+        clean: see above.
     """
-    leaf = feature.clone().requires_grad_(True)
-    with torch.enable_grad(), warnings.catch_warnings():
-        # figures that a defence takes from its tensors carry a gradient here
-        warnings.filterwarnings("ignore", "Converting a tensor with requires_grad")
-        released = defence.protect(leaf, random=random).feature
-        if not released.requires_grad:
-            return 0.0
-        weight = torch.linspace(0.5, 1.5, released[0].numel()).view_as(released[0]).to(released)
-        (gradient,) = torch.autograd.grad((released * weight).sum(), leaf, materialize_grads=True)
+    if not released.requires_grad:
+        return 0.0
+    weight = torch.linspace(0.5, 1.5, released[0].numel()).view_as(released[0]).to(released)
+    (gradient,) = torch.autograd.grad((released * weight).sum(), clean, materialize_grads=True)
     size = gradient.flatten(1).norm(dim=1)
     return float((size.isfinite() & (size > 0)).double().mean())
 
