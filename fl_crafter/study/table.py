@@ -1,33 +1,19 @@
-"""Write an evaluation's results: tables in Markdown and a plot."""
+"""Write an evaluation's results as tables in Markdown."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from fl_crafter.evaluation.results import Check, Rates, Results, WorstCase
-from fl_crafter.files import replacing, write_text
+from fl_crafter.evaluation.results import Check, Rates, Results
+from fl_crafter.files import write_text
+from fl_crafter.study.plots import write_plots
 
-COLOURS = {
-    "none": "black",
-    "noise": "tab:gray",
-    "projection": "tab:blue",
-    "substitution": "tab:orange",
-    "transport": "tab:brown",
-    "crafter": "tab:red",
-    "crafter_simulated": "tab:purple",
-    "crafter_published": "tab:pink",
-    "crafter_z": "tab:green",
-    "advlearn": "tab:cyan",
-    "disco": "gold",
-    "disco_random": "tab:olive",
-    "tiprdc": "navy",
-}
 UNRELIABLE = "⚠"
 
 
 def write_tables(results: Results, out: Path) -> None:
-    """Write `evaluation.md` and `evaluation.png` into a folder."""
+    """Write `evaluation.md` and the plots (see `write_plots`) into a folder."""
     write_text(out / "evaluation.md", markdown(results))
-    plot(results, out / "evaluation.png")
+    write_plots(results, out)
 
 
 def markdown(results: Results) -> str:
@@ -140,59 +126,3 @@ def _mark(own: Rates) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def plot(results: Results, path: Path) -> None:
-    """Utility against worst-case identification, by the main judge, with the floors.
-
-    Args:
-        results: of an evaluation.
-        path: its ending is the format: `.png`, or `.svg` for print.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    main = results.evaluators[0]
-    rows = [row for row in results.worst_case if row.evaluator == main]
-    figure, axes = pyplot.subplots(figsize=(9.5, 5.5))
-    for name in dict.fromkeys(row.defence for row in rows):
-        own = sorted((r for r in rows if r.defence == name), key=lambda row: row.utility_auc)
-        top1 = [row.top1 for row in own]
-        ends = [row.intervals["top1"] for row in own]
-        axes.errorbar(
-            [row.utility_auc for row in own],
-            top1,
-            yerr=[
-                [max(0.0, y - low) for y, (low, _) in zip(top1, ends, strict=True)],
-                [max(0.0, high - y) for y, (_, high) in zip(top1, ends, strict=True)],
-            ],
-            label=_label(name, own),
-            color=COLOURS.get(name),
-            marker="o" if all(row.reliable for row in own) else "x",
-            capsize=2,
-            linewidth=1.5,
-        )
-    for (name, floor), style in zip(results.floors[main].items(), ("-", "--", "-."), strict=True):
-        axes.axhline(floor.top1, color="0.6", linestyle=style, linewidth=1, label=_words(name))
-    axes.axhline(1 / results.people, color="0.6", linestyle=":", label="one guess")
-    axes.axhline(results.oracle[main].top1, color="0.3", linestyle=":", label="raw photographs")
-    axes.set_xlabel("utility: mean ROC-AUC of the cloud model")
-    axes.set_ylabel(f"worst-case identification, {main} top-1")
-    axes.set_title(
-        "Lower right is better. Not differential privacy."
-        + ("" if results.reliable else "\nx: a self-check failed; not reliable")
-    )
-    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1.0))
-    middle = sum(row.utility_auc for row in rows) / len(rows)
-    low, high = axes.get_xlim()
-    axes.set_xlim(min(low, middle - 0.01), max(high, middle + 0.01))
-    figure.tight_layout()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120, format=path.suffix[1:])
-    pyplot.close(figure)
-
-
-def _label(name: str, own: list[WorstCase]) -> str:
-    return _words(name) + ("" if all(row.reliable for row in own) else " (not reliable)")

@@ -89,6 +89,7 @@ def test_tables_mark_what_is_unreliable(evaluated: tuple[Plan, Bench, Path, Resu
     assert "| `noise` ⚠ | 1 |" in text and "**warning** ⚠" in text
     write_tables(results, out)
     assert (out / "evaluation.png").stat().st_size > 5000
+    assert "panels.svg" in {path.name for path in out.iterdir()}
     assert not list(out.glob("*.partial"))
 
 
