@@ -44,6 +44,9 @@ def evaluate(
     releases: Annotated[
         int, typer.Option(min=1, help="Releases of each photograph, attacked together likewise.")
     ] = 1,
+    crafting_steps: Annotated[
+        int, typer.Option(min=0, help="Most steps of Crafter and its variants; published 450.")
+    ] = 30,
     ray: Annotated[
         int, typer.Option(min=0, help="Processes that measure cells, over Ray; 0 uses none.")
     ] = 0,
@@ -75,6 +78,7 @@ def evaluate(
         encoder=encoder,
         uploads=uploads,
         releases=releases,
+        crafting_steps=crafting_steps,
     )
     run_plan(plan, out, ray=ray)
     if json:

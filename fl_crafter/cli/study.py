@@ -16,7 +16,9 @@ app.add_typer(human, name="human")
 
 @app.command()
 def run(
-    name: Annotated[str, typer.Argument(help="Of a file in --studies, without its ending.")],
+    name: Annotated[
+        str, typer.Argument(help="A TOML file, or one in --studies without its ending.")
+    ],
     root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
     studies: Annotated[Path, typer.Option(help="Folder of the studies.")] = Path("studies"),
     out: Annotated[
@@ -29,14 +31,15 @@ def run(
     from fl_crafter.cli.evaluate import run_plan
     from fl_crafter.study.recipe import TRAINERS, read_study
 
-    study = read_study(studies / f"{name}.toml")
-    out = out or Path("out") / "studies" / name
+    path = Path(name) if name.endswith(".toml") else studies / f"{name}.toml"
+    study = read_study(path)
+    out = out or Path("out") / "studies" / path.stem
     typer.echo(study.title)
     trainers = {command.__name__: command for command in baselines.COMMANDS}
-    for defence, path in study.weights(out).items():
-        if path.is_file():
+    for training in study.trainings(out):
+        if training.path.is_file():
             continue
-        options = dict(study.train[defence])
+        defence, options = training.defence, dict(training.options)
         known = inspect.signature(trainers[TRAINERS[defence]]).parameters
         unknown = sorted(set(options) - set(known))
         if unknown or root is None:
@@ -48,7 +51,7 @@ def run(
         if defence != TRAINERS[defence]:
             options["random_channels"] = True
         size = {"people": study.people, "public": study.public}
-        trainers[TRAINERS[defence]](root=root, out=path, data=study.data, **size | options)
+        trainers[TRAINERS[defence]](root=root, out=training.path, data=study.data, **size | options)
     run_plan(study.plan(root, out), out, ray=ray)
 
 

@@ -91,7 +91,8 @@ def limits_reproduce_none(bench: Bench) -> Iterator[Check]:
         if scale is None or scale.limit is None:
             continue
         limit = min(scale.limit, len(bench.public_feature) // 2) if name == "projection" else None
-        point = scale.point(name, scale.limit if limit is None else limit)
+        value = scale.limit if limit is None else limit
+        point = bench.plan.sized(scale.point(name, value))
         parts = protect(
             bench.defence(point), clean, batch=point.batch, random=torch.Generator().manual_seed(0)
         )

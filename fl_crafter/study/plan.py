@@ -14,7 +14,7 @@ from fl_crafter.errors import InputError
 from fl_crafter.evaluation.checks import Kinds
 from fl_crafter.files import write_text
 from fl_crafter.protection import FOR_ANY_ENCODER
-from fl_crafter.study.points import Point, parse_defences
+from fl_crafter.study.points import BASE, Point, parse_defences
 
 SUITES = ("standard", "decoders", "beyond_cpu")
 
@@ -41,6 +41,7 @@ class Plan:
         uploads: photographs of a person that are attacked together, by the mean of their features:
             the attacker knows that they belong together.
         releases: of each of these photographs, which are attacked together likewise.
+        crafting_steps: most steps of Crafter and its variants.
     """
 
     data: str
@@ -58,6 +59,7 @@ class Plan:
     encoder: str = ""
     uploads: int = 1
     releases: int = 1
+    crafting_steps: int = BASE.crafter.steps
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -68,6 +70,8 @@ class Plan:
                 raise InputError(f"There is no {name} '{value}'; choose from {', '.join(known)}.")
         if min(self.uploads, self.releases) < 1:
             raise InputError("An evaluation attacks one or more uploads and releases together.")
+        if self.crafting_steps < 0:
+            raise InputError("An evaluation crafts in 0 or more steps.")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise InputError("An evaluation takes one or more seeds, each once.")
         for point in self.points():
@@ -79,7 +83,14 @@ class Plan:
 
     def points(self) -> tuple[Point, ...]:
         """The defences and their settings."""
-        return parse_defences(self.defences)
+        return tuple(self.sized(point) for point in parse_defences(self.defences))
+
+    def sized(self, point: Point) -> Point:
+        """A point with as many crafting steps as the plan says."""
+        crafter = dataclasses.replace(point.settings.crafter, steps=self.crafting_steps)
+        return dataclasses.replace(
+            point, settings=dataclasses.replace(point.settings, crafter=crafter)
+        )
 
     def attacks(self) -> list[Attack]:
         """In increasing cost."""

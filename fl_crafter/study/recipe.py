@@ -8,9 +8,25 @@ from typing import Any
 from fl_crafter.assets.trained import DISCO_RANDOM, TRAINED
 from fl_crafter.errors import InputError
 from fl_crafter.study.plan import Plan
+from fl_crafter.study.points import BASE
 
 TRAINERS = {name: name for name in TRAINED} | {DISCO_RANDOM: "disco"}
 """Which command of `fl-crafter train` makes a trained defence."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A trained defence that a study needs.
+
+    Attributes:
+        defence: its name.
+        path: file of the weights.
+        options: of its training command.
+    """
+
+    defence: str
+    path: Path
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,8 +48,9 @@ class Study:
         encoder: see `Plan`, as those below but the last.
         uploads: of a person.
         releases: of each.
-        train: by trained defence, the options of its training command; trained where the weights
-            are not there yet.
+        crafting_steps: see `Plan`.
+        train: by trained defence, the options of its training command, one table or several;
+            trained where the weights are not there yet.
     """
 
     title: str
@@ -50,11 +67,16 @@ class Study:
     encoder: str = ""
     uploads: int = 1
     releases: int = 1
-    train: dict[str, dict[str, Any]] = field(default_factory=dict)
+    crafting_steps: int = BASE.crafter.steps
+    train: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def weights(self, out: Path) -> dict[str, Path]:
-        """The file of each defence that is trained."""
-        return {name: out / "weights" / f"{name}.safetensors" for name in self.train}
+    def trainings(self, out: Path) -> list[Training]:
+        """What is trained, and where to."""
+        return [
+            Training(name, out / "weights" / f"{_stem(name, options)}.safetensors", options)
+            for name, several in self.train.items()
+            for options in several
+        ]
 
     def plan(self, root: Path | None, out: Path) -> Plan:
         """The grid; the weights must be there.
@@ -63,7 +85,11 @@ class Study:
             root: the dataset's folder.
             out: the study's folder.
         """
-        trained = [f"{name}:{path}" for name, path in self.weights(out).items()]
+        trainings = self.trainings(out)
+        trained = [
+            ":".join([name, *(str(each.path) for each in trainings if each.defence == name)])
+            for name in self.train
+        ]
         return Plan(
             data=self.data,
             root=str(root.resolve()) if root else "",
@@ -79,6 +105,7 @@ class Study:
             encoder=self.encoder,
             uploads=self.uploads,
             releases=self.releases,
+            crafting_steps=self.crafting_steps,
         )
 
 
@@ -103,9 +130,10 @@ def read_study(path: Path) -> Study:
     for name in ("defences", "evaluators"):
         if name in content:
             content[name] = _texts(path, name, content[name])
-    for name, options in content.get("train", {}).items():
-        if name not in TRAINERS or not isinstance(options, dict):
-            raise InputError(f"{path}: train.{name} is unknown; use {', '.join(TRAINERS)}.")
+    if "train" in content:
+        content["train"] = {
+            name: _trainings(path, name, value) for name, value in content["train"].items()
+        }
     for name, value in content.items():
         wanted = {int: int, str: str}.get(kinds[name])  # type: ignore[call-overload]
         if wanted and type(value) is not wanted:
@@ -119,6 +147,22 @@ def read_study(path: Path) -> Study:
             if each not in content
         ]
         raise InputError(f"{path} lacks {', '.join(lacking)}; add it.") from error
+
+
+def _stem(name: str, options: dict[str, Any]) -> str:
+    """Of the file of weights: one defence may be trained at several privacy weights."""
+    weight = options.get("privacy_weight")
+    return name if weight is None else f"{name}_{weight}"
+
+
+def _trainings(path: Path, name: str, value: object) -> list[dict[str, Any]]:
+    several: list[Any] = value if isinstance(value, list) else [value]
+    if name not in TRAINERS or not all(isinstance(options, dict) for options in several):
+        raise InputError(f"{path}: train.{name} is unknown; use {', '.join(TRAINERS)}.")
+    stems = [_stem(name, options) for options in several]
+    if len(set(stems)) < len(stems):
+        raise InputError(f"{path}: train.{name} is given twice at one privacy_weight; remove one.")
+    return several
 
 
 def _texts(path: Path, name: str, value: object) -> tuple[str, ...]:

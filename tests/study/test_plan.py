@@ -69,6 +69,16 @@ def test_an_encoder_of_ones_own_goes_with_what_any_encoder_goes_with() -> None:
         plan(defences="none,crafter_published", encoder="a:b")
 
 
+def test_crafting_takes_as_many_steps_as_the_plan_says() -> None:
+    crafters = "crafter:0.1,crafter_simulated:10,crafter_published:10,crafter_z:20"
+    for steps in (0, 3):
+        points = plan(defences=crafters, crafting_steps=steps).points()
+        assert {point.settings.crafter.steps for point in points} == {steps}
+    usual = plan(defences=crafters)
+    assert usual.points() == parse_defences(crafters)
+    assert plan(defences=crafters, crafting_steps=3).fixed() != usual.fixed()
+
+
 def plan(**changes: object) -> Plan:
     known: dict[str, object] = {
         "data": "celeba",
@@ -103,7 +113,12 @@ def test_a_grid_may_grow_but_not_change() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"suite": "all"}, "'all'"), ({"budget": "huge"}, "'huge'"), ({"seeds": ()}, "seeds")],
+    [
+        ({"suite": "all"}, "'all'"),
+        ({"budget": "huge"}, "'huge'"),
+        ({"seeds": ()}, "seeds"),
+        ({"crafting_steps": -1}, "0 or more steps"),
+    ],
 )
 def test_a_wrong_plan_gets_one_sentence(changes: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):

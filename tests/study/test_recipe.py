@@ -26,7 +26,9 @@ budget = "smoke"
 def test_every_study_is_complete(path: Path, tmp_path: Path) -> None:
     study = read_study(path)
     assert parse_defences(",".join(study.defences))
-    assert set(study.weights(tmp_path)) == set(study.train) <= set(TRAINED)
+    trainings = study.trainings(tmp_path)
+    assert {each.defence for each in trainings} == set(study.train) <= set(TRAINED)
+    assert len({each.path for each in trainings}) == len(trainings)
 
 
 def test_smoke_has_every_defence() -> None:
@@ -48,6 +50,16 @@ def test_a_study_becomes_a_plan(tmp_path: Path) -> None:
     assert plan.defences == "none" and plan.root == str(tmp_path.resolve())
 
 
+def test_a_defence_may_be_trained_at_several_weights(tmp_path: Path) -> None:
+    several = "[[train.advlearn]]\nprivacy_weight = 0.1\n[[train.advlearn]]\nprivacy_weight = 0.5\n"
+    (tmp_path / "own.toml").write_text(SMALL + several)
+    study = read_study(tmp_path / "own.toml")
+    paths = [each.path for each in study.trainings(tmp_path)]
+    assert [path.name for path in paths] == ["advlearn_0.1.safetensors", "advlearn_0.5.safetensors"]
+    with pytest.raises(InputError, match="advlearn_0.1.safetensors"):
+        study.plan(None, tmp_path)  # both are points of the grid, once they are there
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -57,6 +69,8 @@ def test_a_study_becomes_a_plan(tmp_path: Path) -> None:
         (SMALL.replace("people = 8", 'people = "8"'), "people is '8'"),
         (SMALL.replace('["none"]', '"none"'), "defences is 'none'"),
         (SMALL + "[train.blur]", "train.blur is unknown"),
+        (SMALL + "[train]\nadvlearn = 1", "train.advlearn is unknown"),
+        (SMALL + "[[train.disco]]\n[[train.disco]]", "train.disco is given twice"),
     ],
 )
 def test_a_wrong_study_gets_one_sentence(text: str, named: str, tmp_path: Path) -> None:
