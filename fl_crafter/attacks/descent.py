@@ -19,7 +19,7 @@ class Descent:
     Attributes:
         value: of each row, the one with the nearest feature among all that were met.
         distance: of its feature, see `relative_distance`.
-        curve: mean objective at each step, the start first.
+        curve: mean objective at each step, the start first, and last that of `value`.
         still: rows whose first gradient was zero or not finite.
     """
 
@@ -83,6 +83,7 @@ def descend(
     value = start.detach().clone().requires_grad_(True)
     adam = torch.optim.Adam([value], betas=(0.9, 0.99))
     best, nearest = value.detach().clone(), torch.full((len(value),), torch.inf).to(value)
+    kept = nearest.clone()
     still = torch.zeros(len(value), dtype=torch.bool, device=value.device)
     curve = []
     for index in range(steps + 1):
@@ -90,9 +91,11 @@ def descend(
             image = draw(value)
             distance, variation = relative_distance(encode(image), feature), total_variation(image)
         reached = distance.detach()
-        best = choose(reached < nearest, value.detach(), best)
+        objective = reached + variation_weight * variation.detach()
+        better = reached < nearest
+        best, kept = choose(better, value.detach(), best), torch.where(better, objective, kept)
         nearest = torch.minimum(reached, nearest)
-        curve.append(float((reached + variation_weight * variation.detach()).mean()))
+        curve.append(float(objective.mean()))
         if index == steps:
             break
         if index == 0:
@@ -103,7 +106,7 @@ def descend(
         adam.step()
         with torch.no_grad():
             value.copy_(project(value))
-    return Descent(best, nearest, curve, still)
+    return Descent(best, nearest, [*curve, float(kept.mean())], still)
 
 
 def slope_of(

@@ -35,6 +35,24 @@ def test_the_nearest_is_kept_not_the_last() -> None:
     assert bool(found.still.all())  # nothing pulls at the goal itself
 
 
+def test_the_curve_ends_with_what_is_returned() -> None:
+    goal, start = (torch.rand(2, 3, 4, 4, generator=seeded(seed)) for seed in range(2))
+    found = descend(
+        same,
+        goal,
+        start=start,
+        draw=same,
+        project=same,
+        steps=6,
+        rate=3.0,
+        variation_weight=0.1,
+    )
+    assert len(found.curve) == 6 + 2  # the start, each step, what is returned
+    returned = found.distance + 0.1 * total_variation(found.value)
+    assert found.curve[-1] == pytest.approx(float(returned.mean()))
+    assert found.curve[-2] > 1.1 * found.curve[-1]  # where the last step led
+
+
 def test_each_row_descends_by_itself() -> None:
     goal = torch.rand(3, 3, 4, 4, generator=seeded())
     start = torch.rand(3, 3, 4, 4, generator=seeded(1))
