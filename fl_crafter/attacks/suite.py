@@ -70,7 +70,8 @@ def _cpu() -> list[Attack]:
 
 
 def _gpu() -> list[Attack]:
-    latent = WhiteBoxLatent(inverter=LevenbergMarquardt(steps=24, inner_iterations=8), restarts=1)
+    long = LevenbergMarquardt(steps=24, inner_iterations=8, damping=1e-3)
+    latent = WhiteBoxLatent(inverter=long, restarts=1)
     pixels = WhiteBoxPixels(steps=200, restarts=1)
     network = NetworkRegression(steps=1500, batch_size=64)
     undo = partial(UnCrafter, inverter=pixels, images=4000, draws=4)

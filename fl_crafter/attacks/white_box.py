@@ -32,7 +32,7 @@ class WhiteBoxLatent(Attack):
             estimates that on the first features seen.
     """
 
-    inverter: Inverter = LevenbergMarquardt(steps=8, inner_iterations=4)
+    inverter: Inverter = LevenbergMarquardt(steps=8, inner_iterations=4, damping=1e-3)
     restarts: int = 0
     candidates: int = 8
     latent_weight: float = 1e-3

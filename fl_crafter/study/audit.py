@@ -17,7 +17,7 @@ from fl_crafter.study.points import SCALES
 FACES = 8
 RECOVERED = 0.9  # structural similarity of a drawn face and its recovery
 KEPT = 0.95  # correlation of the cloud's outputs at a defence's limit with those of clean features
-SHORT, LONG = LevenbergMarquardt(steps=2), LevenbergMarquardt(steps=12)
+SHORT, LONG = (LevenbergMarquardt(steps=steps, damping=1e-3) for steps in (2, 12))
 
 
 def audit(bench: Bench) -> list[Check]:

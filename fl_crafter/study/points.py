@@ -13,6 +13,7 @@ from fl_crafter.evaluation.cell import point_name
 from fl_crafter.protection import FOR_ANY_ENCODER
 
 BASE = DefenceSettings()
+PUBLISHED_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,28 @@ def _with(name: str, kind: type[int] | type[float]) -> Callable[[float], Defence
     return lambda value: dataclasses.replace(BASE, **{name: kind(value)})
 
 
-def _crafted(rate: float = BASE.crafter.rate) -> Callable[[float], DefenceSettings]:
+def _crafted(
+    *, rate: float = BASE.crafter.rate, batch: int = BASE.crafter.micro_batch
+) -> Callable[[float], DefenceSettings]:
     """Crafter's settings; where eavesdroppers are simulated, the cheap ones."""
 
     def settings(weight: float) -> DefenceSettings:
-        crafter = dataclasses.replace(BASE.crafter, utility_weight=weight, rate=rate)
+        crafter = dataclasses.replace(
+            BASE.crafter, utility_weight=weight, rate=rate, micro_batch=batch
+        )
         return dataclasses.replace(
             BASE, crafter=crafter, latent_eavesdropper=0.0, amortised_eavesdropper=1.0
         )
 
     return settings
+
+
+def _with_critics(
+    *values: float, rate: float = BASE.crafter.rate, limit: float | None = None
+) -> Scale:
+    """Of Crafter with a critic for each batch, which costs the same for many as for few."""
+    settings = _crafted(rate=rate, batch=PUBLISHED_BATCH)
+    return Scale("utility_weight", values, settings, limit=limit, batch=PUBLISHED_BATCH)
 
 
 SCALES: dict[str, Scale] = {
@@ -91,9 +104,9 @@ SCALES: dict[str, Scale] = {
     "crafter": Scale(
         "utility_weight", (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0), _crafted(), limit=1000.0
     ),
-    "crafter_simulated": Scale("utility_weight", (10.0, 100.0), _crafted(), limit=1e5),
-    "crafter_published": Scale("utility_weight", (1.0, 10.0, 100.0), _crafted(), limit=1e5),
-    "crafter_z": Scale("utility_weight", (2.0, 20.0, 200.0), _crafted(rate=0.02)),
+    "crafter_simulated": _with_critics(10.0, 100.0, limit=1e5),
+    "crafter_published": _with_critics(1.0, 10.0, 100.0, limit=1e5),
+    "crafter_z": _with_critics(2.0, 20.0, 200.0, rate=0.02),
 }
 
 

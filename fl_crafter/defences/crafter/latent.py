@@ -39,9 +39,13 @@ class CrafterLatent(Defence):
         self.encoder = encoder
         self.generator = generator
         self.amortiser = amortiser
-        self.problem = latent_inversion(generator, encoder)
+        like = torch.empty(0, generator.latent_size, device=next(generator.parameters()).device)
+        # the same probes for everybody: a release must not depend on them
+        self.problem = latent_inversion(generator, encoder).preconditioned(
+            like, random=torch.Generator().manual_seed(0)
+        )
         self.settings = settings or CrafterSettings()
-        self.inverter = inverter or LevenbergMarquardt(steps=8, inner_iterations=4)
+        self.inverter = inverter or LevenbergMarquardt(steps=3, inner_iterations=3, damping=1e-3)
 
     def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
         """See `Defence`."""
