@@ -23,7 +23,7 @@ def evaluate(
     root: Annotated[
         Path | None, typer.Option(help="The dataset's folder.", file_okay=False)
     ] = None,
-    data: Annotated[str, typer.Option(help="celeba, or another with CelebA's labels.")] = "celeba",
+    data: Annotated[str, typer.Option(help="orl, celeba, lfw, vggface2 or folder.")] = "celeba",
     suite: Annotated[str, typer.Option(help="standard, decoders or beyond_cpu.")] = "standard",
     budget: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
     defences: Annotated[str, typer.Option(help=DEFENCES_HELP)] = "",
@@ -47,6 +47,7 @@ def evaluate(
     crafting_steps: Annotated[
         int, typer.Option(min=0, help="Most steps of Crafter and its variants; published 450.")
     ] = 30,
+    size: Annotated[int, typer.Option(help="Side of the photographs in pixels.")] = 64,
     ray: Annotated[
         int, typer.Option(min=0, help="Processes that measure cells, over Ray; 0 uses none.")
     ] = 0,
@@ -58,7 +59,7 @@ def evaluate(
     Utility is the cloud model's mean AUC, as it was and trained on releases. Draw the report with
     `fl-crafter report OUT`.
     """
-    from fl_crafter.study.plan import Plan
+    from fl_crafter.study.plan import SHIPPED_SIZE, Plan
     from fl_crafter.study.points import every_defence
 
     require_dataset_folder(data, root)
@@ -69,7 +70,7 @@ def evaluate(
         photos=photos,
         faces=faces,
         public=public,
-        defences=defences or every_defence(encoder=encoder),
+        defences=defences or every_defence(foreign=bool(encoder) or size != SHIPPED_SIZE),
         suite=suite,
         budget=budget,
         seeds=tuple(range(seeds)),
@@ -79,6 +80,7 @@ def evaluate(
         uploads=uploads,
         releases=releases,
         crafting_steps=crafting_steps,
+        size=size,
     )
     run_plan(plan, out, ray=ray)
     if json:

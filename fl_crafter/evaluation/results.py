@@ -157,6 +157,7 @@ class Results(Record):
         encoder: of the features, likewise.
         uploads: photographs of a person that were attacked together.
         releases: of each, likewise.
+        size: side of the photographs in pixels.
         settings: by point, all the defence's settings.
         versions: of Python and the packages that matter.
         machine: on which it ran.
@@ -183,6 +184,7 @@ class Results(Record):
     encoder: str = ""
     uploads: int = 1
     releases: int = 1
+    size: int = 64
     settings: dict[str, str]
     versions: dict[str, str]
     machine: str

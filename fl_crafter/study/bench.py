@@ -30,15 +30,16 @@ from fl_crafter.protection import InOwnShape
 from fl_crafter.study.knowledge import (
     RELEARNING,
     attacker_knowledge,
+    scaled,
     with_encoder,
     with_generator,
 )
 from fl_crafter.study.named import named_encoder, named_function, named_generator
 from fl_crafter.study.photographs import restricted, spread_over_people
-from fl_crafter.study.plan import Plan
+from fl_crafter.study.plan import SHIPPED_SIZE, Plan
 from fl_crafter.study.points import Point
+from fl_crafter.study.task import TEACHING, taught
 
-SIZE = 64
 CHUNK = 64
 FEWEST_PUBLIC = 100
 QUERY_SHARE = 4  # one in so many public photographs is kept from the defences, for queries
@@ -107,7 +108,7 @@ class Bench:
 
     def defence(self, point: Point) -> Defence:
         """The defence of a point, built from public knowledge."""
-        if self.plan.encoder:
+        if self.plan.foreign:
             return InOwnShape(point.defence, self.model, self.public_feature, point.settings)
         return build_defence(
             point.defence,
@@ -170,11 +171,11 @@ def open_bench(plan: Plan) -> Bench:
         InputError: the data, an evaluator or a part of the plan is not as it should be.
     """
     given = {name: _evaluator(name) for name in plan.evaluators if name != ORACLE}
-    generator = named_generator(plan.generator, size=SIZE) if plan.generator else None
+    generator = named_generator(plan.generator, size=plan.size) if plan.generator else None
     faces = open_faces(
         plan.data,
         Path(plan.root) if plan.root else None,
-        size=SIZE,
+        size=plan.size,
         people=plan.people,
         photos_per_person=plan.photos,
         public=plan.public,
@@ -185,14 +186,7 @@ def open_bench(plan: Plan) -> Bench:
             f"{plan.data} has {len(public)} public photographs; defences and eavesdroppers need "
             f"{FEWEST_PUBLIC} or more."
         )
-    model = _model(plan)
-    with torch.no_grad():
-        known = model.logits(torch.zeros(1, 3, SIZE, SIZE)).shape[1]
-    if faces.attributes.shape[1] != known:
-        raise InputError(
-            f"The cloud model tells {known} attributes and {plan.data} has "
-            f"{faces.attributes.shape[1]}; the shipped one knows celeba's."
-        )
+    model = _model(plan, faces)
     judges = [given.get(name) or train_oracle(faces, model) for name in plan.evaluators]
     evaluators = {judge.name: judge for judge in judges}
     truth = {name: prepare_truth(faces, evaluator=each) for name, each in evaluators.items()}
@@ -209,10 +203,16 @@ def open_bench(plan: Plan) -> Bench:
         public_labels=public.attributes,
         query_image=public.image[held:],
     )
-    if plan.encoder:
-        random = torch.Generator().manual_seed(0)
-        steps = RELEARNING[plan.budget]
-        knowledge = with_encoder(knowledge, model.encoder, steps=steps, random=random)
+    if plan.size != SHIPPED_SIZE and generator is None:
+        generator = scaled(knowledge.generator, size=plan.size)
+    if plan.foreign:
+        knowledge = with_encoder(
+            knowledge,
+            model.encoder,
+            decoder=None if plan.encoder else knowledge.decoder,
+            steps=RELEARNING[plan.budget],
+            random=torch.Generator().manual_seed(0),
+        )
     return Bench(
         plan=plan,
         truth={name: restricted(own, chosen) for name, own in truth.items()},
@@ -224,22 +224,40 @@ def open_bench(plan: Plan) -> Bench:
     )
 
 
-def _model(plan: Plan) -> SplitModel:
-    """The victim's encoder and the public cloud model.
+def _model(plan: Plan, faces: Faces) -> SplitModel:
+    """The victim's encoder and the cloud model of the dataset's labels.
 
     Raises:
-        InputError: the plan's own does not take images of this size, gives no map or lacks a cloud.
+        InputError: the plan's own does not take images of this size, gives no map, lacks a cloud
+            or has other outputs than labels.
     """
+    wanted = len(faces.attribute_names)
+    if not wanted:
+        raise InputError(f"The photographs of {plan.data} have no attributes; utility takes some.")
     if not plan.encoder:
-        return load_encoder()
+        model = load_encoder()
+        if wanted == _outputs(model, plan.size):
+            return model
+        return taught(model, faces, epochs=TEACHING[plan.budget])
     model = named_encoder(plan.encoder)
     if not isinstance(model, SplitModel):
         raise InputError(
             f"{plan.encoder} returns an encoder alone; utility takes its cloud model too: return "
             "fl_crafter.cut(network, layer) or SplitModel(encoder, cloud)."
         )
-    feature_shape(model.encoder, SIZE)
+    feature_shape(model.encoder, plan.size)
+    known = _outputs(model, plan.size)
+    if wanted != known:
+        raise InputError(
+            f"The cloud model tells {known} attributes and {plan.data} has {wanted}; give one that "
+            "tells those."
+        )
     return model
+
+
+def _outputs(model: SplitModel, size: int) -> int:
+    with torch.no_grad():
+        return model.logits(torch.zeros(1, 3, size, size)).shape[1]
 
 
 def _evaluator(name: str) -> Evaluator:

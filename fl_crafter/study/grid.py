@@ -192,6 +192,7 @@ def _results(
         encoder=plan.encoder,
         uploads=plan.uploads,
         releases=plan.releases,
+        size=plan.size,
         settings={point.name: str(point.settings) for point in points},
         versions={
             name: _all_of(own["versions"].get(name, "none") for own in made_with)

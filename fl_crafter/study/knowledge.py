@@ -13,6 +13,7 @@ from fl_crafter.attacks.base import AttackerKnowledge
 from fl_crafter.attacks.fine_tuning import fine_tune
 from fl_crafter.attacks.queries import features_of
 from fl_crafter.defences.configured import DefenceSettings, build_defence
+from fl_crafter.models.adapted import AdaptedGenerator
 from fl_crafter.models.generator import ImageGenerator
 from fl_crafter.models.split import SplitModel
 from fl_crafter.protection import Protector
@@ -35,7 +36,7 @@ def attacker_knowledge(
 
     Args:
         public_image: photographs of other people.
-        drawn: faces drawn from the generator that join them.
+        drawn: faces drawn from the generator that join them, of its size.
         random: source of those faces.
         device: where attacks compute.
         weights: folder of the weights; the shipped ones by default.
@@ -43,10 +44,12 @@ def attacker_knowledge(
         query_image: faces to query the defence with; by default all that are known.
     """
     generator = load_generator(weights).to(device)
-    faces = generator.sample(drawn, random=random).cpu()
+    if drawn:
+        faces = generator.sample(drawn, random=random).cpu()
+        public_image = torch.cat([public_image, faces])
     return AttackerKnowledge(
         encoder=load_encoder(weights).encoder.to(device),
-        public_image=torch.cat([public_image, faces]),
+        public_image=public_image,
         generator=generator,
         amortiser=load_amortiser(weights).to(device),
         decoder=load_decoder("eavesdropper_decoder", weights).to(device),
@@ -65,6 +68,12 @@ def with_generator(knowledge: AttackerKnowledge, generator: ImageGenerator) -> A
     return replace(knowledge, generator=generator.to(knowledge.device), amortiser=None)
 
 
+def scaled(generator: ImageGenerator, *, size: int) -> ImageGenerator:
+    """A generator whose images are brought to another size, for want of one that draws at it."""
+    shape = (generator.latent_size,)
+    return AdaptedGenerator(generator, latent_shape=shape, size=size, low=0.0, high=1.0)
+
+
 def with_encoder(
     knowledge: AttackerKnowledge,
     encoder: nn.Module,
@@ -78,7 +87,7 @@ def with_encoder(
 
     Args:
         knowledge: of any eavesdropper.
-        encoder: frozen; 64-pixel images in [0, 1] -> features `[batch, channels, rows, columns]`.
+        encoder: frozen; images in [0, 1] -> features `[batch, channels, rows, columns]`.
         decoder: that learns; by default one with random weights.
         steps: of its training on the public images.
         random: of those weights and of the training.

@@ -37,7 +37,7 @@ def named_encoder(name: str) -> SplitModel | nn.Module:
 
     Args:
         name: `package.module:function`; the function takes nothing and returns a module, images
-            `[batch, 3, 64, 64]` in [0, 1] -> features, or a `SplitModel` such as `cut` gives.
+            `[batch, 3, size, size]` in [0, 1] -> features, or a `SplitModel` such as `cut` gives.
 
     Raises:
         InputError: there is no such function, or it returns something else.

@@ -16,6 +16,7 @@ from fl_crafter.files import write_text
 from fl_crafter.protection import FOR_ANY_ENCODER
 from fl_crafter.study.points import BASE, Point, parse_defences
 
+SHIPPED_SIZE = 64
 SUITES = ("standard", "decoders", "beyond_cpu")
 
 
@@ -42,6 +43,7 @@ class Plan:
             the attacker knows that they belong together.
         releases: of each of these photographs, which are attacked together likewise.
         crafting_steps: most steps of Crafter and its variants.
+        size: side of the photographs in pixels.
     """
 
     data: str
@@ -60,6 +62,7 @@ class Plan:
     uploads: int = 1
     releases: int = 1
     crafting_steps: int = BASE.crafter.steps
+    size: int = SHIPPED_SIZE
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -74,12 +77,22 @@ class Plan:
             raise InputError("An evaluation crafts in 0 or more steps.")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise InputError("An evaluation takes one or more seeds, each once.")
+        if self.size < 32 or self.size % 16:
+            raise InputError(
+                f"--size is {self.size}; give a multiple of 16 from 32, such as 64, 112 or 128."
+            )
         for point in self.points():
-            if self.encoder and point.defence not in FOR_ANY_ENCODER:
+            if self.foreign and point.defence not in FOR_ANY_ENCODER:
+                option = "--encoder" if self.encoder else f"--size {self.size}"
                 raise InputError(
                     f"'{point.defence}' has an encoder of its own or simulates attacks on the "
-                    f"shipped one; with --encoder take {', '.join(FOR_ANY_ENCODER)}."
+                    f"shipped one; with {option} take {', '.join(FOR_ANY_ENCODER)}."
                 )
+
+    @property
+    def foreign(self) -> bool:
+        """Whether features are others than the shipped decoders and amortiser learnt."""
+        return bool(self.encoder) or self.size != SHIPPED_SIZE
 
     def points(self) -> tuple[Point, ...]:
         """The defences and their settings."""

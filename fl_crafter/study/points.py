@@ -173,10 +173,10 @@ def _points(name: str, values: list[str]) -> Iterable[Point]:
             ) from error
 
 
-def every_defence(*, encoder: str = "") -> str:
+def every_defence(*, foreign: bool = False) -> str:
     """The names of all defences that a grid can hold, as `--defences` takes them.
 
     Args:
-        encoder: the plan's own, if it has one.
+        foreign: whether features are others than the shipped networks learnt.
     """
-    return ",".join(name for name in (FOR_ANY_ENCODER if encoder else NAMES) if name in SCALES)
+    return ",".join(name for name in (FOR_ANY_ENCODER if foreign else NAMES) if name in SCALES)

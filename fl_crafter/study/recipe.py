@@ -7,7 +7,7 @@ from typing import Any
 
 from fl_crafter.assets.trained import DISCO_RANDOM, TRAINED
 from fl_crafter.errors import InputError
-from fl_crafter.study.plan import Plan
+from fl_crafter.study.plan import SHIPPED_SIZE, Plan
 from fl_crafter.study.points import BASE
 
 TRAINERS = {name: name for name in TRAINED} | {DISCO_RANDOM: "disco"}
@@ -48,7 +48,8 @@ class Study:
         encoder: see `Plan`, as those below but the last.
         uploads: of a person.
         releases: of each.
-        crafting_steps: see `Plan`.
+        crafting_steps: see `Plan`, as the last but one.
+        size: of the photographs.
         train: by trained defence, the options of its training command, one table or several;
             trained where the weights are not there yet.
     """
@@ -68,6 +69,7 @@ class Study:
     uploads: int = 1
     releases: int = 1
     crafting_steps: int = BASE.crafter.steps
+    size: int = SHIPPED_SIZE
     train: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def trainings(self, out: Path) -> list[Training]:
@@ -106,6 +108,7 @@ class Study:
             uploads=self.uploads,
             releases=self.releases,
             crafting_steps=self.crafting_steps,
+            size=self.size,
         )
 
 

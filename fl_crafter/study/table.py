@@ -51,11 +51,11 @@ def _made(results: Results) -> str:
             f"released {results.releases} times"
         )
     return (
-        f"`{results.command}`\n\n{results.photographs} test photographs, {results.people} people "
-        f"to choose from, {results.public_photographs} public photographs; seeds {seeds}; suite "
-        f"{results.suite}, budget {results.budget}{own}; {results.machine}; {versions}. Utility is "
-        "the mean ROC-AUC of the cloud model: in deployment as it was before, in development after "
-        "it went on learning from what the defence releases of other photographs of these people, "
+        f"`{results.command}`\n\n{results.photographs} test photographs of {results.size} pixels, "
+        f"{results.people} people to choose from, {results.public_photographs} public photographs; "
+        f"seeds {seeds}; suite {results.suite}, budget {results.budget}{own}; {results.machine}; "
+        f"{versions}. Utility is the mean ROC-AUC of the cloud model: in deployment as it was "
+        "before, in development after it went on learning from what the defence releases of other photographs of these people, "
         "with their labels. Intervals are 95%, over people."
     )
 

@@ -63,7 +63,7 @@ def test_only_what_was_brought_along_makes_another_evaluation(name: str) -> None
 
 
 def test_an_encoder_of_ones_own_goes_with_what_any_encoder_goes_with() -> None:
-    usual = plan(defences=every_defence(encoder="a:b"), encoder="a:b")
+    usual = plan(defences=every_defence(foreign=True), encoder="a:b")
     assert {point.defence for point in usual.points()} == set(FOR_ANY_ENCODER)
     with pytest.raises(InputError, match="'crafter_published' .*projection"):
         plan(defences="none,crafter_published", encoder="a:b")
@@ -118,6 +118,8 @@ def test_a_grid_may_grow_but_not_change() -> None:
         ({"budget": "huge"}, "'huge'"),
         ({"seeds": ()}, "seeds"),
         ({"crafting_steps": -1}, "0 or more steps"),
+        ({"size": 100}, "multiple of 16"),
+        ({"size": 112, "defences": "crafter_z"}, "'crafter_z' .* with --size 112 take none"),
     ],
 )
 def test_a_wrong_plan_gets_one_sentence(changes: dict[str, object], named: str) -> None:

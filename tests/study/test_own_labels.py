@@ -1,0 +1,102 @@
+"""Evaluations of datasets whose labels or size the shipped networks were not trained for."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from fl_crafter.assets import load_encoder
+from fl_crafter.errors import InputError
+from fl_crafter.evaluation.metrics import mean_auc
+from fl_crafter.faces.record import Faces, Role
+from fl_crafter.study import task
+from fl_crafter.study.bench import open_bench
+from fl_crafter.study.measure import measure
+from fl_crafter.study.plan import Plan
+from fl_crafter.study.task import taught
+from tests.world import pictures, seeded
+
+COUNT = 96
+
+
+def bright() -> Faces:
+    """Pictures labelled by whether they are bright; the last quarter are tests, labelled wrong."""
+    image = pictures(COUNT, seed=5) * 0.5
+    label = (torch.arange(COUNT) % 2).float()
+    image = image + 0.5 * label[:, None, None, None]
+    tests = torch.arange(COUNT) >= 3 * COUNT // 4
+    wrong = torch.where(tests, 1 - label, label)
+    return Faces(
+        name="bright",
+        image=torch.nn.functional.interpolate(image, size=64),
+        identity=torch.arange(COUNT) // 8,
+        attributes=torch.stack([wrong, torch.full_like(wrong, float("nan"))], 1),
+        attribute_names=("bright", "unknown"),
+        role=tuple(Role.EVAL_TEST if test else Role.EVAL_TRAIN for test in tests.tolist()),
+    )
+
+
+def test_the_cloud_model_learns_the_labels_and_never_of_tests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faces, seen = bright(), []
+    features_of = task.features_of
+
+    def watched(encoder: torch.nn.Module, image: Tensor) -> Tensor:
+        seen.append(image)
+        return features_of(encoder, image)
+
+    monkeypatch.setattr(task, "features_of", watched)
+    start = load_encoder()
+    before = {name: value.clone() for name, value in start.cloud.state_dict().items()}
+    model = taught(start, faces, epochs=3)
+    with torch.no_grad():
+        logits = model.logits(faces.image)
+    assert logits.shape == (COUNT, 2)
+    tests = faces.with_role(Role.EVAL_TEST).image
+    truth = (torch.arange(COUNT) % 2).float()
+    last = slice(3 * COUNT // 4, COUNT)
+    assert float(mean_auc(logits[last, :1], truth[last, None], torch.ones(1, COUNT // 4))) > 0.95
+    assert not any(bool((each == test).all()) for part in seen for each in part for test in tests)
+    assert all(torch.equal(before[name], own) for name, own in start.cloud.state_dict().items())
+
+
+def test_labels_of_tests_alone_teach_nothing() -> None:
+    faces = bright()
+    unknown = torch.full_like(faces.attributes, float("nan"))
+    with pytest.raises(InputError, match="bright: no photograph outside the tests has a label"):
+        taught(load_encoder(), dataclasses.replace(faces, attributes=unknown), epochs=1)
+
+
+def plan(**changes: object) -> Plan:
+    known: dict[str, object] = {
+        "data": "orl",
+        "root": "",
+        "people": 6,
+        "photos": 4,
+        "faces": 4,
+        "public": 300,
+        "defences": "crafter:10",
+        "suite": "standard",
+        "budget": "smoke",
+        "seeds": (0,),
+        "evaluators": ("sface",),
+        "crafting_steps": 3,
+    }
+    return Plan(**known | changes)  # type: ignore[arg-type]
+
+
+def test_faces_of_another_size_and_other_labels_are_evaluated() -> None:
+    """The embedded faces: an evaluation that needs no download, at 96 pixels."""
+    bench = open_bench(plan(size=96))
+    assert bench.faces.image.shape[1:] == (3, 96, 96)
+    assert bench.model.logits(bench.faces.image[:1]).shape == (1, len(bench.faces.attribute_names))
+    drawn = bench.knowledge.generator.sample(1, random=seeded())
+    assert drawn.shape[1:] == (3, 96, 96) and bench.knowledge.amortiser is None
+    (point,) = bench.plan.points()
+    cell, pictures = measure(bench, point, 0)
+    assert set(cell.judged[bench.main]) == {attack.name for attack in bench.plan.attacks()}
+    assert {image.shape[1:] for image in pictures.values()} == {(3, 96, 96)}
+    assert 0 < cell.utility_auc <= 1
+    assert 0.1 < cell.release.change < 2
