@@ -55,8 +55,8 @@ def _made(results: Results) -> str:
         f"{results.people} people to choose from, {results.public_photographs} public photographs; "
         f"seeds {seeds}; suite {results.suite}, budget {results.budget}{own}; {results.machine}; "
         f"{versions}. Utility is the mean ROC-AUC of the cloud model: in deployment as it was "
-        "before, in development after it went on learning from what the defence releases of other photographs of these people, "
-        "with their labels. Intervals are 95%, over people."
+        "before, in development after it went on learning from what the defence releases of other "
+        "photographs of these people, with their labels. Intervals are 95%, over people."
     )
 
 
