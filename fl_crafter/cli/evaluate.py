@@ -32,6 +32,10 @@ def evaluate(
     people: Annotated[int, typer.Option(min=2, help="Private people, all in the gallery.")] = 160,
     photos: Annotated[int, typer.Option(min=2, help="Photographs of each, at most.")] = 10,
     public: Annotated[int, typer.Option(min=300, help="Public photographs that are known.")] = 4000,
+    public_data: Annotated[
+        str, typer.Option(help="Dataset that those are from, where --data has none of its own.")
+    ] = "",
+    public_root: Annotated[Path | None, typer.Option(help="Its folder.", file_okay=False)] = None,
     evaluator: Annotated[
         list[str] | None,
         typer.Option(help="sface, dlib, oracle or package.module:function; the first is the main."),
@@ -63,6 +67,8 @@ def evaluate(
     from fl_crafter.study.points import every_defence
 
     require_dataset_folder(data, root)
+    if public_data:
+        require_dataset_folder(public_data, public_root, of="public-")
     plan = Plan(
         data=data,
         root=str(root.resolve()) if root else "",
@@ -81,6 +87,8 @@ def evaluate(
         releases=releases,
         crafting_steps=crafting_steps,
         size=size,
+        public_data=public_data,
+        public_root=str(public_root.resolve()) if public_root else "",
     )
     run_plan(plan, out, ray=ray)
     if json:

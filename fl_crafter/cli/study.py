@@ -20,6 +20,9 @@ def run(
         str, typer.Argument(help="A TOML file, or one in --studies without its ending.")
     ],
     root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
+    public_root: Annotated[
+        Path | None, typer.Option(help="Folder of the study's public_data, if it has one.")
+    ] = None,
     studies: Annotated[Path, typer.Option(help="Folder of the studies.")] = Path("studies"),
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; out/studies/NAME by default.")
@@ -29,11 +32,14 @@ def run(
     """Run a study: train what it needs, measure, check; can be stopped and goes on where it was."""
     from fl_crafter.cli import baselines
     from fl_crafter.cli.evaluate import run_plan
+    from fl_crafter.cli.files import require_dataset_folder
     from fl_crafter.study.recipe import TRAINERS, read_study
 
     path = Path(name) if name.endswith(".toml") else studies / f"{name}.toml"
     study = read_study(path)
     out = out or Path("out") / "studies" / path.stem
+    if study.public_data:
+        require_dataset_folder(study.public_data, public_root, of="public-")
     typer.echo(study.title)
     trainers = {command.__name__: command for command in baselines.COMMANDS}
     for training in study.trainings(out):
@@ -52,7 +58,7 @@ def run(
             options["random_channels"] = True
         size = {"people": study.people, "public": study.public}
         trainers[TRAINERS[defence]](root=root, out=training.path, data=study.data, **size | options)
-    run_plan(study.plan(root, out), out, ray=ray)
+    run_plan(study.plan(root, out, public_root=public_root), out, ray=ray)
 
 
 @human.command()

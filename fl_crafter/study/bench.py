@@ -180,12 +180,7 @@ def open_bench(plan: Plan) -> Bench:
         photos_per_person=plan.photos,
         public=plan.public,
     )
-    public = faces.with_role(Role.PUBLIC)
-    if len(public) < FEWEST_PUBLIC:
-        raise InputError(
-            f"{plan.data} has {len(public)} public photographs; defences and eavesdroppers need "
-            f"{FEWEST_PUBLIC} or more."
-        )
+    public = public_photographs(plan, faces)
     model = _model(plan, faces)
     judges = [given.get(name) or train_oracle(faces, model) for name in plan.evaluators]
     evaluators = {judge.name: judge for judge in judges}
@@ -222,6 +217,31 @@ def open_bench(plan: Plan) -> Bench:
         knowledge=with_generator(knowledge, generator) if generator else knowledge,
         perceptual=PerceptualDistance(),
     )
+
+
+def public_photographs(plan: Plan, faces: Faces) -> Faces:
+    """The public photographs; labels that the dataset does not have are unknown.
+
+    Raises:
+        InputError: there are too few.
+    """
+    name, public = plan.data, faces
+    if plan.public_data:
+        name, root = plan.public_data, Path(plan.public_root) if plan.public_root else None
+        # as few private people as a reader takes: they are not wanted here
+        public = open_faces(
+            name, root, size=plan.size, people=2, photos_per_person=2, public=plan.public
+        )
+    public = public.with_role(Role.PUBLIC)
+    if len(public) < FEWEST_PUBLIC:
+        raise InputError(
+            f"{name} has {len(public)} public photographs; defences and eavesdroppers need "
+            f"{FEWEST_PUBLIC} or more; name a dataset that has them with --public-data."
+        )
+    if public.attribute_names == faces.attribute_names:
+        return public
+    unknown = torch.full((len(public), len(faces.attribute_names)), torch.nan)
+    return dataclasses.replace(public, attributes=unknown, attribute_names=faces.attribute_names)
 
 
 def _model(plan: Plan, faces: Faces) -> SplitModel:

@@ -44,6 +44,8 @@ class Plan:
         releases: of each of these photographs, which are attacked together likewise.
         crafting_steps: most steps of Crafter and its variants.
         size: side of the photographs in pixels.
+        public_data: dataset that the public photographs are from; empty for `data` itself.
+        public_root: its folder.
     """
 
     data: str
@@ -63,6 +65,8 @@ class Plan:
     releases: int = 1
     crafting_steps: int = BASE.crafter.steps
     size: int = SHIPPED_SIZE
+    public_data: str = ""
+    public_root: str = ""
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -124,10 +128,10 @@ class Plan:
     def fixed(self) -> dict[str, Any]:
         """What must be the same for cells to stand in one table."""
         own = dataclasses.asdict(self)
-        for name in ("root", "defences", "seeds"):
+        for name in ("root", "public_root", "defences", "seeds"):
             del own[name]
         for each in dataclasses.fields(self):
-            if each.default is not dataclasses.MISSING and own[each.name] == each.default:
+            if each.name in own and own[each.name] == each.default:
                 del own[each.name]
         return own | {
             "evaluators": list(self.evaluators),

@@ -48,8 +48,9 @@ class Study:
         encoder: see `Plan`, as those below but the last.
         uploads: of a person.
         releases: of each.
-        crafting_steps: see `Plan`, as the last but one.
+        crafting_steps: at most.
         size: of the photographs.
+        public_data: where the public ones are from.
         train: by trained defence, the options of its training command, one table or several;
             trained where the weights are not there yet.
     """
@@ -70,6 +71,7 @@ class Study:
     releases: int = 1
     crafting_steps: int = BASE.crafter.steps
     size: int = SHIPPED_SIZE
+    public_data: str = ""
     train: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def trainings(self, out: Path) -> list[Training]:
@@ -80,12 +82,13 @@ class Study:
             for options in several
         ]
 
-    def plan(self, root: Path | None, out: Path) -> Plan:
+    def plan(self, root: Path | None, out: Path, *, public_root: Path | None = None) -> Plan:
         """The grid; the weights must be there.
 
         Args:
             root: the dataset's folder.
             out: the study's folder.
+            public_root: the folder of `public_data`.
         """
         trainings = self.trainings(out)
         trained = [
@@ -109,6 +112,8 @@ class Study:
             releases=self.releases,
             crafting_steps=self.crafting_steps,
             size=self.size,
+            public_data=self.public_data,
+            public_root=str(public_root.resolve()) if public_root else "",
         )
 
 

@@ -11,7 +11,7 @@ from fl_crafter.errors import InputError
 from fl_crafter.evaluation.metrics import mean_auc
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.study import task
-from fl_crafter.study.bench import open_bench
+from fl_crafter.study.bench import open_bench, public_photographs
 from fl_crafter.study.measure import measure
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.task import taught
@@ -85,6 +85,18 @@ def plan(**changes: object) -> Plan:
         "crafting_steps": 3,
     }
     return Plan(**known | changes)  # type: ignore[arg-type]
+
+
+def test_public_photographs_may_be_of_another_dataset() -> None:
+    faces = bright()
+    with pytest.raises(InputError, match="0 public photographs.*--public-data"):
+        public_photographs(plan(data="bright"), faces)
+    found = public_photographs(plan(public_data="orl"), faces)
+    assert len(found) >= 100 and set(found.role) == {Role.PUBLIC}
+    assert found.attribute_names == faces.attribute_names and bool(found.attributes.isnan().all())
+    own = plan(public_data="orl")
+    assert own.fixed() == plan().fixed() | {"public_data": "orl"}
+    assert own.fixed() == plan(public_data="orl", public_root="moved").fixed()
 
 
 def test_faces_of_another_size_and_other_labels_are_evaluated() -> None:
