@@ -52,6 +52,10 @@ def evaluate(
         int, typer.Option(min=0, help="Most steps of Crafter and its variants; published 450.")
     ] = 30,
     size: Annotated[int, typer.Option(help="Side of the photographs in pixels.")] = 64,
+    appearance_only: Annotated[
+        bool,
+        typer.Option("--appearance-only", help="Leave out linkability and development: faster."),
+    ] = False,
     ray: Annotated[
         int, typer.Option(min=0, help="Processes that measure cells, over Ray; 0 uses none.")
     ] = 0,
@@ -89,6 +93,7 @@ def evaluate(
         size=size,
         public_data=public_data,
         public_root=str(public_root.resolve()) if public_root else "",
+        appearance_only=appearance_only,
     )
     run_plan(plan, out, ray=ray)
     if json:

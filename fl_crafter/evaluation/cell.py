@@ -127,12 +127,14 @@ class Cell(Record):
         utility_auc: mean area under the ROC curve of the attributes, on released features.
         utility_interval: of `utility_auc`, 95%, over people.
         development_auc: the same after the cloud model went on learning from released features of
-            other photographs of the people; `utility_auc` is without that, as in deployment.
+            other photographs of the people; `utility_auc` is without that, as in deployment. None
+            where other photographs were left out.
         development_interval: of `development_auc`.
         likeness: by attack.
         judged: by evaluator and attack.
         worst_case: by evaluator: each person's best rank and score over all attacks.
-        linked: by evidence, such as `released features`: see `linkability`.
+        linked: by evidence, such as `released features`: see `linkability`; empty where other
+            photographs were left out.
     """
 
     defence: str
@@ -142,8 +144,8 @@ class Cell(Record):
     release: Release
     utility_auc: Share
     utility_interval: tuple[Share, Share]
-    development_auc: Share
-    development_interval: tuple[Share, Share]
+    development_auc: Share | None
+    development_interval: tuple[Share, Share] | None
     likeness: dict[str, Likeness]
     judged: dict[str, dict[str, Judged]]
     worst_case: dict[str, Guess]

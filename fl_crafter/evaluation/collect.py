@@ -61,11 +61,15 @@ def worst_cases(
     checks, rows = tuple(checks), []
     for own in by_point(cells).values():
         deployed = _middle([cell.utility_interval for cell in own])
-        developed = _middle([cell.development_interval for cell in own])
+        developed = [cell.development_auc for cell in own if cell.development_auc is not None]
+        ends = [cell.development_interval for cell in own if cell.development_interval]
+        intervals = {"utility_auc": deployed} | (
+            {"development_auc": _middle(ends)} if developed else {}
+        )
         for evaluator in own[0].worst_case:
             guesses = [cell.worst_case[evaluator] for cell in own]
             rates = _rates(guesses, identity, how)
-            rates["intervals"] |= {"utility_auc": deployed, "development_auc": developed}
+            rates["intervals"] |= intervals
             rows.append(
                 WorstCase(
                     **_setting(own[0], checks),
@@ -76,7 +80,7 @@ def worst_cases(
                     best_attack=best_attack(own, evaluator),
                     roc={far: _mean(g.roc[far] for g in guesses) for far in guesses[0].roc},
                     utility_auc=_mean(cell.utility_auc for cell in own),
-                    development_auc=_mean(cell.development_auc for cell in own),
+                    development_auc=_mean(developed) if developed else None,
                 )
             )
     return rows

@@ -13,7 +13,7 @@ from fl_crafter.attacks.averaging import mean_release
 from fl_crafter.attacks.suite import run_suite
 from fl_crafter.defences.base import Defence
 from fl_crafter.evaluation.bootstrap import Interval, Resampling, interval_over_people
-from fl_crafter.evaluation.cell import Cell, Judged, Likeness, Release, guess, worst_guess
+from fl_crafter.evaluation.cell import Cell, Guess, Judged, Likeness, Release, guess, worst_guess
 from fl_crafter.evaluation.evaluate import AttackJudgement, judge_attack
 from fl_crafter.evaluation.metrics import (
     mean_auc,
@@ -69,11 +69,17 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
             )
         began = time.monotonic()
     auc, interval = _utility(bench, bench.predict(released))
-    known = known_photographs(bench)
-    known_clean = bench.encode(bench.faces.image[known])
-    theirs = again(known_clean)
-    developed = develop(bench, known=known, theirs=theirs, released=released)
-    developed_auc, developed_interval = _utility(bench, developed)
+    developed_auc = developed_interval = None
+    linked: dict[str, Guess] = {}
+    if not bench.plan.appearance_only:
+        known = known_photographs(bench)
+        known_clean = bench.encode(bench.faces.image[known])
+        theirs = again(known_clean)
+        developed = develop(bench, known=known, theirs=theirs, released=released)
+        developed_auc, developed_interval = _utility(bench, developed)
+        linked = measure_linkability(
+            bench, released, known=known, clean=known_clean, theirs=theirs, random=attacker
+        )
     cell = Cell(
         defence=point.defence,
         parameter=point.parameter,
@@ -94,9 +100,7 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
             )
             for name, own in judgement.items()
         },
-        linked=measure_linkability(
-            bench, released, known=known, clean=known_clean, theirs=theirs, random=attacker
-        ),
+        linked=linked,
     )
     pictures = {attack: own.image for attack, own in judgement[bench.main].items()}
     return cell, pictures

@@ -46,6 +46,8 @@ class Plan:
         size: side of the photographs in pixels.
         public_data: dataset that the public photographs are from; empty for `data` itself.
         public_root: its folder.
+        appearance_only: whether other photographs of the people are left out, and with them
+            linkability and the utility of development: half of what a defence has to protect.
     """
 
     data: str
@@ -67,6 +69,7 @@ class Plan:
     size: int = SHIPPED_SIZE
     public_data: str = ""
     public_root: str = ""
+    appearance_only: bool = False
 
     def __post_init__(self) -> None:
         for name, value, known in (

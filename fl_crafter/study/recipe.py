@@ -51,6 +51,7 @@ class Study:
         crafting_steps: at most.
         size: of the photographs.
         public_data: where the public ones are from.
+        appearance_only: see `Plan`.
         train: by trained defence, the options of its training command, one table or several;
             trained where the weights are not there yet.
     """
@@ -72,6 +73,7 @@ class Study:
     crafting_steps: int = BASE.crafter.steps
     size: int = SHIPPED_SIZE
     public_data: str = ""
+    appearance_only: bool = False
     train: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def trainings(self, out: Path) -> list[Training]:
@@ -113,6 +115,7 @@ class Study:
             crafting_steps=self.crafting_steps,
             size=self.size,
             public_data=self.public_data,
+            appearance_only=self.appearance_only,
             public_root=str(public_root.resolve()) if public_root else "",
         )
 
@@ -143,7 +146,7 @@ def read_study(path: Path) -> Study:
             name: _trainings(path, name, value) for name, value in content["train"].items()
         }
     for name, value in content.items():
-        wanted = {int: int, str: str}.get(kinds[name])  # type: ignore[call-overload]
+        wanted = {int: int, str: str, bool: bool}.get(kinds[name])  # type: ignore[call-overload]
         if wanted and type(value) is not wanted:
             raise InputError(f"{path}: {name} is {value!r}; give it as {wanted.__name__}.")
     try:

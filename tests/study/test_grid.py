@@ -1,5 +1,6 @@
 """The grid's bookkeeping: files, resume, results, tables."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,8 +25,6 @@ class OneStep(Plan):
 @pytest.fixture(scope="module")
 def small(make_plan: Callable[..., Plan], bench: Bench) -> tuple[Plan, Bench]:
     """A plan whose attacks cost nothing, and its bench."""
-    import dataclasses
-
     known = dataclasses.asdict(make_plan(seeds=(0, 1)))
     plan = OneStep(**known)
     fields = {each.name: getattr(bench, each.name) for each in dataclasses.fields(Bench)}
@@ -134,3 +133,24 @@ def test_other_processes_may_measure(
     lines: list[str] = []
     grid.evaluate(plan, tmp_path, command="test", announce=lines.append, elsewhere=worker)
     assert len(measured) == 4 and not any("seed" in line for line in lines)
+
+
+def test_appearance_alone_is_the_same_and_says_what_is_left_out(
+    evaluated: tuple[Plan, Bench, Path, Results], tmp_path: Path
+) -> None:
+    plan, bench, _, results = evaluated
+    alone = dataclasses.replace(plan, appearance_only=True, seeds=(0,))
+    fields = {each.name: getattr(bench, each.name) for each in dataclasses.fields(Bench)}
+    with pytest.MonkeyPatch.context() as patch:
+        own = Bench(**fields | {"plan": alone, "_prepared": {}})
+        patch.setattr(grid, "open_bench", lambda plan: own)
+        found = grid.evaluate(alone, tmp_path, command="test", announce=lambda line: None)
+    assert [row.top1 for row in found.results] == [
+        row.top1 for row in results.results if row.seed == 0
+    ]
+    assert not found.linkability
+    assert {row.development_auc for row in found.worst_case} == {None}
+    text = markdown(found)
+    assert "## Linkability" not in text and "| – |" in text
+    with pytest.raises(InputError, match="another evaluation"):
+        grid.missing(plan, tmp_path)
