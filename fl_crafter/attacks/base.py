@@ -26,6 +26,7 @@ class AttackerKnowledge:
         defence_decoder: the one that a trained defence played against and stores, with which
             adaptive decoders go on; None where there is none.
         release: the victim's defence, as a function of clean features, for adaptive attacks.
+        batch: rows that the victim protects together, so that queries are answered as it would.
         query_image: public faces to query the defence with; `public_image` by default. A defence
             that releases something of its own public faces treats those unlike a private face, so
             give it others.
@@ -42,6 +43,7 @@ class AttackerKnowledge:
     decoder: nn.Module
     defence_decoder: nn.Module | None = None
     release: Release | None = None
+    batch: int = 64
     query_image: Float[Tensor, "queries 3 height width"] | None = None
     memory: QueryMemory = field(default_factory=QueryMemory, repr=False, compare=False)
     public_labels: Float[Tensor, "count attributes"] | None = None
@@ -67,7 +69,9 @@ class AttackerKnowledge:
                 "an adaptive attack must know the defence: set AttackerKnowledge.release"
             )
         own = self.public_image if self.query_image is None else self.query_image
-        return self.memory.ask(self.encoder, self.release, own, images=images, draws=draws)
+        return self.memory.ask(
+            self.encoder, self.release, own, images=images, draws=draws, batch=self.batch
+        )
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class QueryMemory:
         *,
         images: int,
         draws: int,
+        batch: int,
     ) -> Queries:
         """Protect the first `images` faces `draws` times, each with fresh randomness.
 
@@ -68,6 +69,7 @@ class QueryMemory:
             image: the attacker's own faces.
             images: of them that are protected, at most.
             draws: how often each is protected.
+            batch: of them that are protected together.
         """
         if self.release is not release or self.image is not image:
             self.release, self.image, self.draws = release, image, []
@@ -77,7 +79,8 @@ class QueryMemory:
             if have >= wanted:
                 continue
             face = torch.arange(have, wanted)
-            more = _ask(encoder, release, image, face, mirrored=draw % 2 == 1)
+            shown = image[face].flip(3) if draw % 2 else image[face]
+            more = _ask(encoder, release, shown, face, batch=batch)
             self.draws[draw : draw + 1] = [_join([*self.draws[draw : draw + 1], more])]
         return _join([known.select(known.face < wanted) for known in self.draws[:draws]])
 
@@ -92,12 +95,11 @@ def features_of(
 
 
 def _ask(
-    encoder: nn.Module, release: Release, image: Tensor, face: Tensor, *, mirrored: bool
+    encoder: nn.Module, release: Release, image: Tensor, face: Tensor, *, batch: int
 ) -> Queries:
-    shown = image[face].flip(3) if mirrored else image[face]
-    clean = features_of(encoder, shown)
-    released = torch.cat([release(part).detach() for part in clean.split(BATCH)])
-    return Queries(shown, clean, released, face)
+    clean = features_of(encoder, image)
+    released = torch.cat([release(part).detach() for part in clean.split(batch)])
+    return Queries(image, clean, released, face)
 
 
 def _join(parts: list[Queries]) -> Queries:

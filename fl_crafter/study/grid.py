@@ -48,7 +48,7 @@ def missing(plan: Plan, out: Path) -> list[Task]:
     Raises:
         InputError: a cell is broken, or was measured under another plan.
     """
-    return [task for task in tasks(plan) if read_cell(cell_path(out, task), plan) is None]
+    return [task for task in tasks(plan) if read_cell(out, task, plan) is None]
 
 
 def run_cells(
@@ -61,7 +61,7 @@ def run_cells(
         cell, pictures = measure(bench, point, seed)
         _write_pictures(out, bench, cell, pictures)
         made_with = {"machine": machine(), "versions": versions()}
-        content = {"plan": plan.fixed(), "made_with": made_with}
+        content = {"plan": _fixed(plan, point), "made_with": made_with}
         content["cell"] = cell.model_dump(mode="json")
         write_text(cell_path(out, (point, seed)), json.dumps(content) + "\n")
         worst = cell.worst_case[bench.main].within(1).double().mean()
@@ -71,17 +71,23 @@ def run_cells(
         )
 
 
-def read_cell(path: Path, plan: Plan) -> Cell | None:
+def _fixed(plan: Plan, point: Point) -> dict[str, Any]:
+    """What a cell was measured with, its defence's settings or weights included."""
+    return plan.fixed() | {"point": point.fixed()}
+
+
+def read_cell(out: Path, task: Task, plan: Plan) -> Cell | None:
     """The figures of a cell; None where it was not measured yet.
 
     Raises:
         InputError: the file is broken, or was measured under another plan.
     """
+    path = cell_path(out, task)
     if not path.is_file():
         return None
     try:
         stored = json.loads(path.read_text("utf-8"))
-        if stored["plan"] != plan.fixed():
+        if stored["plan"] != _fixed(plan, task[0]):
             raise InputError(f"{path} is of another evaluation; name another folder with --out.")
         if "made_with" not in stored:
             raise KeyError("made_with")
@@ -216,7 +222,7 @@ def _results(
 
 def _cells(plan: Plan, out: Path) -> Iterator[Cell]:
     for task in tasks(plan):
-        cell = read_cell(cell_path(out, task), plan)
+        cell = read_cell(out, task, plan)
         if cell is None:
             raise InputError(f"{cell_path(out, task)} went missing; run the evaluation again.")
         yield cell

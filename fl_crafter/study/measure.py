@@ -48,7 +48,9 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
     shared = bench.faces.attributes[bench.test]
     often = bench.plan.releases
     query = again if often == 1 else mean_release(again, often)
-    knowledge = dataclasses.replace(bench.knowledge, release=query, labels=shared)
+    knowledge = dataclasses.replace(
+        bench.knowledge, release=query, batch=point.batch, labels=shared
+    )
     likeness: dict[str, Likeness] = {}
     judgement: dict[str, dict[str, AttackJudgement]] = {name: {} for name in bench.evaluators}
     began = time.monotonic()

@@ -1,10 +1,12 @@
 """The grid's points: every defence, at settings from much privacy to much utility."""
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fl_crafter.assets.trained import DISCO_RANDOM, TRAINED, read_shape
 from fl_crafter.defences.configured import NAMES, DefenceSettings
@@ -40,6 +42,13 @@ class Point:
     def name(self) -> str:
         """In tables, and of the file of its figures."""
         return point_name(self.defence, self.parameter, self.value)
+
+    def fixed(self) -> dict[str, Any]:
+        """What must be the same for two measurements to be of one point, as JSON gives it back."""
+        if self.weights:
+            digest = hashlib.sha256(Path(self.weights).read_bytes()).hexdigest()
+            return {"weights": digest, "batch": self.batch}
+        return {"settings": str(self.settings), "batch": self.batch}
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,17 @@ def test_another_defence_or_other_faces_are_asked_anew(world: World) -> None:
     assert torch.equal(apart.query(images=4).image, pictures(4, seed=9))
 
 
+def test_faces_are_asked_about_in_the_batches_that_the_victim_protects(world: World) -> None:
+    sizes: list[int] = []
+
+    def release(feature: Tensor) -> Tensor:
+        sizes.append(len(feature))
+        return feature
+
+    replace(knowledge_of(world), release=release, batch=5).query(images=12)
+    assert sizes == [5, 5, 2]
+
+
 def test_no_defence_to_ask(world: World) -> None:
     with pytest.raises(ValueError, match="must know the defence"):
         knowledge_of(world).query(images=1)

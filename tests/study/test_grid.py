@@ -107,15 +107,19 @@ def test_a_cell_of_another_plan_or_a_broken_one_is_refused(
     evaluated: tuple[Plan, Bench, Path, Results], tmp_path: Path
 ) -> None:
     plan, _, out, _ = evaluated
-    path = tmp_path / "none-seed0.json"
-    stored = json.loads((out / "cells" / path.name).read_text())
-    path.write_text(json.dumps(stored | {"plan": {}}))
-    with pytest.raises(InputError, match="another evaluation"):
-        grid.read_cell(path, plan)
+    task = next(task for task in grid.tasks(plan) if task[0].defence == "none")
+    path = grid.cell_path(tmp_path, task)
+    path.parent.mkdir()
+    stored = json.loads(grid.cell_path(out, task).read_text())
+    moved = dataclasses.replace(task[0], batch=task[0].batch + 1)
+    for changed, asked in ((stored | {"plan": {}}, task), (stored, (moved, task[1]))):
+        path.write_text(json.dumps(changed))
+        with pytest.raises(InputError, match="another evaluation"):
+            grid.read_cell(tmp_path, asked, plan)
     for broken in ('{"plan": ', "{}", json.dumps(stored | {"cell": {"defence": "none"}})):
         path.write_text(broken)
         with pytest.raises(InputError, match="broken"):
-            grid.read_cell(path, plan)
+            grid.read_cell(tmp_path, task, plan)
 
 
 def test_other_processes_may_measure(
