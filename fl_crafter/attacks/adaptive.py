@@ -130,7 +130,11 @@ def fresh_decoder(shape: torch.Size, side: int, *, dense: bool) -> nn.Module:
     widths = (128, 96, 64, 48, 32, 24, 16)
     channels, rows, columns = shape
     if dense:
-        return DenseDecoder((channels, rows, columns), widths=widths[1 : _doublings(4, side) + 1])
+        start = side
+        while start % 2 == 0 and start >= 8:
+            start //= 2
+        doublings = widths[1 : _doublings(start, side) + 1]
+        return DenseDecoder((channels, rows, columns), widths=doublings, start=start)
     return ConvolutionalDecoder(channels, widths=widths[: _doublings(rows, side) + 1])
 
 

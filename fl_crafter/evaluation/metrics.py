@@ -200,6 +200,11 @@ def mean_auc(
 
 
 def _attribute_auc(score: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
+    if score.shape != labels.shape:
+        raise ValueError(
+            f"scores {tuple(score.shape)} and labels {tuple(labels.shape)} are not of the same "
+            "photographs and attributes"
+        )
     columns = []
     for column in range(labels.shape[1]):
         known = ~labels[:, column].isnan()

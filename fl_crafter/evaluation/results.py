@@ -158,6 +158,8 @@ class Results(Record):
         uploads: photographs of a person that were attacked together.
         releases: of each, likewise.
         size: side of the photographs in pixels.
+        public_data: dataset of the public photographs; empty for `dataset` itself.
+        learnt: what the cloud model learnt from, in words; empty in results of before it was told.
         settings: by point, all the defence's settings.
         versions: of Python and the packages that matter.
         machine: on which it ran.
@@ -185,6 +187,8 @@ class Results(Record):
     uploads: int = 1
     releases: int = 1
     size: int = 64
+    public_data: str = ""
+    learnt: str = ""
     settings: dict[str, str]
     versions: dict[str, str]
     machine: str

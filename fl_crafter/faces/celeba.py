@@ -17,6 +17,17 @@ from fl_crafter.faces.splits import SPLITS
 from fl_crafter.faces.table import add_once, check_match, parse_role, read_lines, read_table
 
 CROP = 148
+ATTRIBUTES = tuple(
+    """
+    5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose
+    Black_Hair Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee
+    Gray_Hair Heavy_Makeup High_Cheekbones Male Mouth_Slightly_Open Mustache Narrow_Eyes
+    No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks Sideburns Smiling
+    Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace
+    Wearing_Necktie Young
+    """.split()
+)
+"""The official ones, in their order; what the shipped cloud model tells."""
 _IMAGES = "img_align_celeba"
 _RULE = SPLITS["crafter_celeba"]
 

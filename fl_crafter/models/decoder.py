@@ -113,8 +113,9 @@ class DenseDecoder(nn.Module):
 
     Args:
         feature_shape: (channels, rows, columns) of the feature.
-        widths: channels at 4x4 and after each of the doublings but the last; the image's side is
-            `4 * 2**len(widths)`, so a 128x128 image takes five.
+        widths: channels at the start and after each of the doublings but the last; the image's
+            side is `start * 2**len(widths)`, so a 128x128 image takes five from 4x4.
+        start: side of what the linear layer gives.
     """
 
     def __init__(
@@ -122,13 +123,14 @@ class DenseDecoder(nn.Module):
         feature_shape: tuple[int, int, int],
         *,
         widths: tuple[int, ...] = (512, 256, 128, 64),
+        start: int = 4,
     ) -> None:
         super().__init__()
         channels, rows, columns = feature_shape
         layers: list[nn.Module] = [
             nn.Flatten(),
-            nn.Linear(channels * rows * columns, widths[0] * 16),
-            nn.Unflatten(1, (widths[0], 4, 4)),
+            nn.Linear(channels * rows * columns, widths[0] * start**2),
+            nn.Unflatten(1, (widths[0], start, start)),
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
         ]

@@ -9,12 +9,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fl_crafter.accelerator import default_device
-from fl_crafter.assets import load_encoder
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.attacks.queries import features_of
 from fl_crafter.defences.base import Defence, Protected
 from fl_crafter.defences.configured import build_defence
-from fl_crafter.errors import InputError
 from fl_crafter.evaluation.bootstrap import Resampling
 from fl_crafter.evaluation.checks import Bounds
 from fl_crafter.evaluation.dlib import DlibEvaluator
@@ -23,9 +21,9 @@ from fl_crafter.evaluation.oracle import train_oracle
 from fl_crafter.evaluation.perception import PerceptualDistance
 from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
 from fl_crafter.faces.open import open_faces
-from fl_crafter.faces.record import Faces, Role
+from fl_crafter.faces.record import Faces
 from fl_crafter.models.decoder import Rescaled
-from fl_crafter.models.split import SplitModel, feature_shape
+from fl_crafter.models.split import SplitModel
 from fl_crafter.protection import InOwnShape
 from fl_crafter.study.knowledge import (
     RELEARNING,
@@ -34,14 +32,13 @@ from fl_crafter.study.knowledge import (
     with_encoder,
     with_generator,
 )
-from fl_crafter.study.named import named_encoder, named_function, named_generator
-from fl_crafter.study.photographs import restricted, spread_over_people
+from fl_crafter.study.named import named_function, named_generator
+from fl_crafter.study.photographs import public_photographs, restricted, spread_over_people
 from fl_crafter.study.plan import SHIPPED_SIZE, Plan
 from fl_crafter.study.points import Point
-from fl_crafter.study.task import TEACHING, taught
+from fl_crafter.study.task import victim
 
 CHUNK = 64
-FEWEST_PUBLIC = 100
 QUERY_SHARE = 4  # one in so many public photographs is kept from the defences, for queries
 ORACLE = "oracle"
 
@@ -59,6 +56,7 @@ class Bench:
             them with others, since a defence that releases something of its own public faces
             treats those unlike a private face.
         knowledge: of an eavesdropper that does not know the defence.
+        learnt: what the cloud model learnt from, in words.
         perceptual: distance of images.
     """
 
@@ -68,6 +66,7 @@ class Bench:
     model: SplitModel
     public_feature: Float[Tensor, "count channels rows columns"]
     knowledge: AttackerKnowledge
+    learnt: str
     perceptual: PerceptualDistance
     _prepared: dict[int, list[Attack]] = field(default_factory=dict)
     _relearnt: dict[str, AttackerKnowledge] = field(default_factory=dict)
@@ -181,12 +180,13 @@ def open_bench(plan: Plan) -> Bench:
         public=plan.public,
     )
     public = public_photographs(plan, faces)
-    model = _model(plan, faces)
+    held = len(public) - len(public) // QUERY_SHARE
+    plan.check_points(faces, public=held)
+    model, learnt = victim(plan, faces, public)
     judges = [given.get(name) or train_oracle(faces, model) for name in plan.evaluators]
     evaluators = {judge.name: judge for judge in judges}
     truth = {name: prepare_truth(faces, evaluator=each) for name, each in evaluators.items()}
     chosen = spread_over_people(next(iter(truth.values())).identity, plan.faces)
-    held = len(public) - len(public) // QUERY_SHARE
     device = default_device()
     model = model.to(device)
     feature = features_of(model.encoder, public.image[:held])
@@ -195,7 +195,7 @@ def open_bench(plan: Plan) -> Bench:
         drawn=0,
         random=torch.Generator(),
         device=device,
-        public_labels=public.attributes,
+        public_labels=None if bool(public.attributes.isnan().all()) else public.attributes,
         query_image=public.image[held:],
     )
     if plan.size != SHIPPED_SIZE and generator is None:
@@ -215,69 +215,9 @@ def open_bench(plan: Plan) -> Bench:
         model=model,
         public_feature=feature,
         knowledge=with_generator(knowledge, generator) if generator else knowledge,
+        learnt=learnt,
         perceptual=PerceptualDistance(),
     )
-
-
-def public_photographs(plan: Plan, faces: Faces) -> Faces:
-    """The public photographs; labels that the dataset does not have are unknown.
-
-    Raises:
-        InputError: there are too few.
-    """
-    name, public = plan.data, faces
-    if plan.public_data:
-        name, root = plan.public_data, Path(plan.public_root) if plan.public_root else None
-        # as few private people as a reader takes: they are not wanted here
-        public = open_faces(
-            name, root, size=plan.size, people=2, photos_per_person=2, public=plan.public
-        )
-    public = public.with_role(Role.PUBLIC)
-    if len(public) < FEWEST_PUBLIC:
-        raise InputError(
-            f"{name} has {len(public)} public photographs; defences and eavesdroppers need "
-            f"{FEWEST_PUBLIC} or more; name a dataset that has them with --public-data."
-        )
-    if public.attribute_names == faces.attribute_names:
-        return public
-    unknown = torch.full((len(public), len(faces.attribute_names)), torch.nan)
-    return dataclasses.replace(public, attributes=unknown, attribute_names=faces.attribute_names)
-
-
-def _model(plan: Plan, faces: Faces) -> SplitModel:
-    """The victim's encoder and the cloud model of the dataset's labels.
-
-    Raises:
-        InputError: the plan's own does not take images of this size, gives no map, lacks a cloud
-            or has other outputs than labels.
-    """
-    wanted = len(faces.attribute_names)
-    if not wanted:
-        raise InputError(f"The photographs of {plan.data} have no attributes; utility takes some.")
-    if not plan.encoder:
-        model = load_encoder()
-        if wanted == _outputs(model, plan.size):
-            return model
-        return taught(model, faces, epochs=TEACHING[plan.budget])
-    model = named_encoder(plan.encoder)
-    if not isinstance(model, SplitModel):
-        raise InputError(
-            f"{plan.encoder} returns an encoder alone; utility takes its cloud model too: return "
-            "fl_crafter.cut(network, layer) or SplitModel(encoder, cloud)."
-        )
-    feature_shape(model.encoder, plan.size)
-    known = _outputs(model, plan.size)
-    if wanted != known:
-        raise InputError(
-            f"The cloud model tells {known} attributes and {plan.data} has {wanted}; give one that "
-            "tells those."
-        )
-    return model
-
-
-def _outputs(model: SplitModel, size: int) -> int:
-    with torch.no_grad():
-        return model.logits(torch.zeros(1, 3, size, size)).shape[1]
 
 
 def _evaluator(name: str) -> Evaluator:

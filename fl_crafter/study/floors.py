@@ -38,7 +38,8 @@ def floor_pictures(bench: Bench) -> dict[str, Float[Tensor, "count 3 height widt
     """One public picture for each test photograph, of each kind.
 
     `average_face` is the mean of all public photographs, `attribute_mean_face` that of those whose
-    labels differ least from the photograph's own, and `random_face` is any of them.
+    labels differ least from the photograph's own (left out where none has any), and `random_face`
+    is any of them.
     """
     random = torch.Generator().manual_seed(0)
     count, public = len(bench.test), bench.knowledge.public_image
@@ -49,6 +50,7 @@ def floor_pictures(bench: Bench) -> dict[str, Float[Tensor, "count 3 height widt
     pictures = {
         floor.name: floor.reconstruct(blind, knowledge, random=random).image
         for floor in (AverageFace(), AttributeMeanFace())
+        if floor.applies(knowledge)
     }
     drawn = torch.randint(len(public), (count,), generator=random)
     return pictures | {"random_face": public[drawn]}

@@ -199,6 +199,8 @@ def _results(
         uploads=plan.uploads,
         releases=plan.releases,
         size=plan.size,
+        public_data=plan.public_data,
+        learnt=bench.learnt,
         settings={point.name: str(point.settings) for point in points},
         versions={
             name: _all_of(own["versions"].get(name, "none") for own in made_with)

@@ -1,6 +1,7 @@
-"""Which photographs are tested, and which belong to the same people."""
+"""Which photographs are public, which are tested, and which belong to the same people."""
 
 import dataclasses
+from pathlib import Path
 
 import torch
 from jaxtyping import Int64
@@ -8,7 +9,11 @@ from torch import Tensor
 
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.truth import PrivateTruth
-from fl_crafter.faces.record import Role
+from fl_crafter.faces.open import open_faces
+from fl_crafter.faces.record import Faces, Role
+from fl_crafter.study.plan import Plan
+
+FEWEST_PUBLIC = 100
 
 
 def spread_over_people(identity: Int64[Tensor, "tests"], count: int) -> Int64[Tensor, "some"]:
@@ -60,3 +65,32 @@ def other_uploads(truth: PrivateTruth, count: int) -> list[Int64[Tensor, "tests"
             "--photos."
         )
     return list(torch.tensor(rows, dtype=torch.int64).T)
+
+
+def public_photographs(plan: Plan, faces: Faces) -> Faces:
+    """The public photographs; labels that the dataset does not have are unknown.
+
+    Raises:
+        InputError: there are too few.
+    """
+    name, public = plan.data, faces
+    if plan.public_data:
+        name, root = plan.public_data, Path(plan.public_root) if plan.public_root else None
+        # as few private people as a reader takes: they are not wanted here
+        public = open_faces(
+            name, root, size=plan.size, people=2, photos_per_person=2, public=plan.public
+        )
+    public = public.with_role(Role.PUBLIC)
+    if len(public) < FEWEST_PUBLIC:
+        raise InputError(
+            f"{name} has {len(public)} public photographs; defences and eavesdroppers need "
+            f"{FEWEST_PUBLIC} or more; name a dataset that has them with --public-data."
+        )
+    known = {name: public.attributes[:, i] for i, name in enumerate(public.attribute_names)}
+    unknown = torch.full((len(public),), torch.nan)
+    labels = [known.get(name, unknown) for name in faces.attribute_names]
+    return dataclasses.replace(
+        public,
+        attributes=torch.stack(labels, 1) if labels else public.attributes[:, :0],
+        attribute_names=faces.attribute_names,
+    )

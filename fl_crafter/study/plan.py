@@ -2,16 +2,19 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fl_crafter.assets.trained import read_shape
 from fl_crafter.attacks.adaptive import AdaptiveDecoder
 from fl_crafter.attacks.base import Attack
 from fl_crafter.attacks.black_box import BlackBoxDecoder
 from fl_crafter.attacks.suite import BUDGETS, beyond_cpu, standard
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.checks import Kinds
+from fl_crafter.faces.record import Faces
 from fl_crafter.files import write_text
 from fl_crafter.protection import FOR_ANY_ENCODER
 from fl_crafter.study.points import BASE, Point, parse_defences
@@ -88,6 +91,13 @@ class Plan:
             raise InputError(
                 f"--size is {self.size}; give a multiple of 16 from 32, such as 64, 112 or 128."
             )
+        if self.public_data == self.data:
+            raise InputError(
+                f"--public-data {self.data} is --data itself, whose public photographs are taken "
+                "anyway; leave it out or name another dataset."
+            )
+        if self.public_root and not self.public_data:
+            raise InputError("--public-root is given alone; name its dataset with --public-data.")
         for point in self.points():
             if self.foreign and point.defence not in FOR_ANY_ENCODER:
                 option = "--encoder" if self.encoder else f"--size {self.size}"
@@ -104,6 +114,36 @@ class Plan:
     def points(self) -> tuple[Point, ...]:
         """The defences and their settings."""
         return tuple(self.sized(point) for point in parse_defences(self.defences))
+
+    def check_points(self, faces: Faces, *, public: int) -> None:
+        """Refuse at once what a defence would refuse after other cells took hours.
+
+        Args:
+            faces: the whole dataset.
+            public: photographs that the defences have.
+
+        Raises:
+            InputError: a setting takes more public photographs than there are, or trained weights
+                are of photographs of another size or of other labels.
+        """
+        most = {"components": public - 1, "neighbours": public}
+        for point in self.points():
+            limit = most.get(point.parameter, math.inf)
+            if point.value > limit:
+                raise InputError(
+                    f"--defences: {point.parameter} of '{point.defence}' is {point.value:g}, and "
+                    f"there are {public} public photographs for it; give at most {limit}."
+                )
+            if point.weights:
+                shape = read_shape(Path(point.weights), point.defence)
+                have = (shape.image_size, shape.attributes)
+                want = (self.size, len(faces.attribute_names))
+                if have != want:
+                    raise InputError(
+                        f"{point.weights} is of photographs of {have[0]} pixels with {have[1]} "
+                        f"attributes, those of {self.data} have {want[0]} and {want[1]}; train "
+                        f"{point.defence} on them with 'fl-crafter train'."
+                    )
 
     def sized(self, point: Point) -> Point:
         """A point with as many crafting steps as the plan says."""

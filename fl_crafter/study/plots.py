@@ -228,7 +228,9 @@ def _draw(axes: "Axes", lines: Lines) -> None:
 
 def _floors(axes: "Axes", results: Results) -> None:
     main = results.evaluators[0]
-    for (name, floor), style in zip(results.floors[main].items(), ("-", "--", "-."), strict=True):
+    styles = {"average_face": "-", "attribute_mean_face": "--", "random_face": "-."}
+    for name, floor in results.floors[main].items():
+        style = styles[name]
         axes.axhline(floor.top1, color="0.6", linestyle=style, linewidth=1, label=_words(name))
     axes.axhline(1 / results.people, color="0.6", linestyle=":", label="one guess")
     axes.axhline(results.oracle[main].top1, color="0.3", linestyle=":", label="raw photographs")

@@ -107,9 +107,7 @@ SCALES: dict[str, Scale] = {
     "noise": Scale("deviation", (2.0, 1.0, 0.5), _with("deviation", float), limit=0.01),
     "substitution": Scale("neighbours", (16.0, 4.0, 1.0), _with("neighbours", int)),
     "transport": Scale("", (1.0,), lambda value: BASE, batch=1000),
-    "projection": Scale(
-        "components", (16.0, 64.0, 128.0, 256.0), _with("components", int), limit=1000.0
-    ),
+    "projection": Scale("components", (16.0, 64.0, 128.0), _with("components", int), limit=1000.0),
     "crafter": Scale(
         "utility_weight", (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0), _crafted(), limit=1000.0
     ),

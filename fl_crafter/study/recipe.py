@@ -161,9 +161,9 @@ def read_study(path: Path) -> Study:
 
 
 def _stem(name: str, options: dict[str, Any]) -> str:
-    """Of the file of weights: one defence may be trained at several privacy weights."""
-    weight = options.get("privacy_weight")
-    return name if weight is None else f"{name}_{weight}"
+    """Of the file of weights: one defence may be trained at several values of its setting."""
+    value = options.get("ratio" if name == DISCO_RANDOM else "privacy_weight")
+    return name if value is None else f"{name}_{value}"
 
 
 def _trainings(path: Path, name: str, value: object) -> list[dict[str, Any]]:
@@ -172,7 +172,9 @@ def _trainings(path: Path, name: str, value: object) -> list[dict[str, Any]]:
         raise InputError(f"{path}: train.{name} is unknown; use {', '.join(TRAINERS)}.")
     stems = [_stem(name, options) for options in several]
     if len(set(stems)) < len(stems):
-        raise InputError(f"{path}: train.{name} is given twice at one privacy_weight; remove one.")
+        raise InputError(
+            f"{path}: train.{name} is given twice at one value of its setting; remove one."
+        )
     return several
 
 

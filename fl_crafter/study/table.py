@@ -50,13 +50,16 @@ def _made(results: Results) -> str:
             f"; the attacks meet the mean of {results.uploads} photographs of a person, each "
             f"released {results.releases} times"
         )
+    of = f" of {results.public_data}" if results.public_data else ""
+    learnt = f", trained on {results.learnt}" if results.learnt else ""
     return (
         f"`{results.command}`\n\n{results.photographs} test photographs of {results.size} pixels, "
-        f"{results.people} people to choose from, {results.public_photographs} public photographs; "
-        f"seeds {seeds}; suite {results.suite}, budget {results.budget}{own}; {results.machine}; "
-        f"{versions}. Utility is the mean ROC-AUC of the cloud model: in deployment as it was "
-        "before, in development after it went on learning from what the defence releases of other "
-        "photographs of these people, with their labels. Intervals are 95%, over people."
+        f"{results.people} people to choose from, {results.public_photographs} public photographs"
+        f"{of}; seeds {seeds}; suite {results.suite}, budget {results.budget}{own}; "
+        f"{results.machine}; {versions}. Utility is the mean ROC-AUC of the cloud model: in "
+        f"deployment as it was before{learnt}, in development after it went on learning from what "
+        "the defence releases of other photographs of these people, with their labels. Intervals "
+        "are 95%, over people."
     )
 
 

@@ -123,3 +123,11 @@ def test_it_takes_no_more_faces_than_asked(world: World) -> None:
 def test_without_a_defence_to_know_it_refuses(world: World) -> None:
     with pytest.raises(ValueError, match="must know the defence"):
         AdaptiveDecoder().reconstruct(world.feature, knowledge_of(world), random=seeded())
+
+
+@pytest.mark.parametrize("side", [64, 96, 112, 128])
+@pytest.mark.parametrize("dense", [False, True])
+def test_fresh_decoders_fit_every_size_that_evaluations_take(side: int, dense: bool) -> None:
+    shape = torch.Size((4, side // 4, side // 4))
+    decoder = fresh_decoder(shape, side, dense=dense)
+    assert decoder(torch.randn(2, *shape)).shape == (2, 3, side, side)

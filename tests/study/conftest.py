@@ -103,6 +103,7 @@ def bench(world: World, make_plan: Callable[..., Plan]) -> Bench:
             amortiser=world.amortiser,
             decoder=world.decoder,
         ),
+        learnt="public pictures",
         perceptual=PerceptualDistance(),
     )
 

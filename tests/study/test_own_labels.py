@@ -1,18 +1,21 @@
 """Evaluations of datasets whose labels or size the shipped networks were not trained for."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from fl_crafter.assets import load_encoder
+from fl_crafter.assets.trained import TrainedShape
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.metrics import mean_auc
 from fl_crafter.faces.record import Faces, Role
-from fl_crafter.study import task
-from fl_crafter.study.bench import open_bench, public_photographs
+from fl_crafter.study import photographs, task
+from fl_crafter.study.bench import open_bench
 from fl_crafter.study.measure import measure
+from fl_crafter.study.photographs import public_photographs
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.task import taught
 from tests.world import pictures, seeded
@@ -50,7 +53,8 @@ def test_the_cloud_model_learns_the_labels_and_never_of_tests(
     monkeypatch.setattr(task, "features_of", watched)
     start = load_encoder()
     before = {name: value.clone() for name, value in start.cloud.state_dict().items()}
-    model = taught(start, faces, epochs=3)
+    model, learnt = taught(start, faces, faces.with_role(Role.PUBLIC), epochs=3)
+    assert "72 other photographs of the private people" in learnt
     with torch.no_grad():
         logits = model.logits(faces.image)
     assert logits.shape == (COUNT, 2)
@@ -66,7 +70,35 @@ def test_labels_of_tests_alone_teach_nothing() -> None:
     faces = bright()
     unknown = torch.full_like(faces.attributes, float("nan"))
     with pytest.raises(InputError, match="bright: no photograph outside the tests has a label"):
-        taught(load_encoder(), dataclasses.replace(faces, attributes=unknown), epochs=1)
+        taught(
+            load_encoder(),
+            dataclasses.replace(faces, attributes=unknown),
+            faces.with_role(Role.PUBLIC),
+            epochs=1,
+        )
+
+
+def test_labelled_public_photographs_teach_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = bright()
+    public = dataclasses.replace(faces, role=(Role.PUBLIC,) * COUNT)
+    monkeypatch.setattr(task, "ENOUGH", COUNT)
+    _, learnt = taught(load_encoder(), faces, public, epochs=1)
+    assert learnt == f"{COUNT} public photographs"
+
+
+def test_labels_of_public_photographs_are_taken_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = bright()
+    others = dataclasses.replace(
+        faces,
+        role=(Role.PUBLIC,) * COUNT,
+        attribute_names=("other", "bright"),
+        attributes=torch.stack([torch.zeros(COUNT), faces.attributes[:, 0]], 1),
+    )
+    monkeypatch.setattr(photographs, "FEWEST_PUBLIC", 1)
+    monkeypatch.setattr(photographs, "open_faces", lambda *_, **__: others)
+    found = public_photographs(plan(public_data="celeba"), faces)
+    assert torch.equal(found.attributes[:, 0], faces.attributes[:, 0])
+    assert bool(found.attributes[:, 1].isnan().all())
 
 
 def plan(**changes: object) -> Plan:
@@ -94,9 +126,34 @@ def test_public_photographs_may_be_of_another_dataset() -> None:
     found = public_photographs(plan(public_data="orl"), faces)
     assert len(found) >= 100 and set(found.role) == {Role.PUBLIC}
     assert found.attribute_names == faces.attribute_names and bool(found.attributes.isnan().all())
-    own = plan(public_data="orl")
-    assert own.fixed() == plan().fixed() | {"public_data": "orl"}
-    assert own.fixed() == plan(public_data="orl", public_root="moved").fixed()
+    own = plan(data="lfw", public_data="orl")
+    assert own.fixed() == plan(data="lfw").fixed() | {"public_data": "orl"}
+    assert own.fixed() == plan(data="lfw", public_data="orl", public_root="moved").fixed()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"public_data": "orl"}, "--public-data orl is --data itself"),
+        ({"public_root": "folder"}, "--public-root is given alone"),
+    ],
+)
+def test_public_photographs_that_mean_nothing_are_refused(
+    changes: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        plan(**changes)
+
+
+def test_points_that_the_photographs_cannot_serve_are_refused(tmp_path: Path) -> None:
+    faces = bright()
+    with pytest.raises(InputError, match="components of 'projection' is 256.*at most 149"):
+        plan(defences="projection:16:256").check_points(faces, public=150)
+    plan(defences="projection:16:149,substitution:150").check_points(faces, public=150)
+    weights = tmp_path / "advlearn.safetensors"
+    TrainedShape("advlearn", 40, (8, 8, 8, 8), (2, 2, 2), 0.5).build().save(weights)
+    with pytest.raises(InputError, match="64 pixels with 40 attributes, those of orl have 64 and"):
+        plan(defences=f"advlearn:{weights}").check_points(faces, public=150)
 
 
 def test_faces_of_another_size_and_other_labels_are_evaluated() -> None:
@@ -104,6 +161,7 @@ def test_faces_of_another_size_and_other_labels_are_evaluated() -> None:
     bench = open_bench(plan(size=96))
     assert bench.faces.image.shape[1:] == (3, 96, 96)
     assert bench.model.logits(bench.faces.image[:1]).shape == (1, len(bench.faces.attribute_names))
+    assert "private people, whom it has thus met" in bench.learnt
     drawn = bench.knowledge.generator.sample(1, random=seeded())
     assert drawn.shape[1:] == (3, 96, 96) and bench.knowledge.amortiser is None
     (point,) = bench.plan.points()

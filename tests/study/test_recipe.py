@@ -1,5 +1,6 @@
 """Studies as files: every one in the repository can be read, and a wrong one says what is wrong."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ def test_every_study_is_complete(path: Path, tmp_path: Path) -> None:
     trainings = study.trainings(tmp_path)
     assert {each.defence for each in trainings} == set(study.train) <= set(TRAINED)
     assert len({each.path for each in trainings}) == len(trainings)
+    plan = dataclasses.replace(study, train={}).plan(tmp_path, tmp_path, public_root=None)
+    assert {point.defence for point in plan.points()} == {d.split(":")[0] for d in study.defences}
 
 
 def test_smoke_has_every_defence() -> None:
