@@ -75,7 +75,7 @@ class AttackContract(ABC):
         known = {each.name for each in dataclasses.fields(AttackerKnowledge)}
         networks = {"encoder", "generator", "amortiser", "decoder", "defence_decoder"}
         public = {"public_image", "query_image", "public_labels"}
-        assert known == networks | public | {"release", "memory", "labels"}
+        assert known == networks | public | {"release", "batch", "memory", "labels"}
 
     def test_preparing_first_changes_nothing(
         self, attack: Attack, result: Reconstruction, world: World
