@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,14 @@ from simulations.config import SimulationConfig
 from simulations.launch import read_result, run_simulation
 
 LOOK_EVERY = 0.2  # seconds
+SETTLING = 20.0  # seconds that the memory of an earlier run has to be given back
 
 
 class GpuMemory:
     """The most memory, in MB, that all processes together took while this was entered."""
 
     def __enter__(self) -> "GpuMemory":
-        self.before = self.peak = self._taken()
+        self.before = self.peak = self._settled()
         self._done = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -47,6 +49,17 @@ class GpuMemory:
     def _taken() -> float:
         free, total = torch.cuda.mem_get_info()
         return (total - free) / 2**20
+
+    @classmethod
+    def _settled(cls) -> float:
+        """What is taken once an earlier run, whose processes may still be ending, is gone."""
+        taken, until = cls._taken(), time.monotonic() + SETTLING
+        while time.monotonic() < until:
+            time.sleep(1)
+            last, taken = taken, cls._taken()
+            if taken == last:
+                break
+        return taken
 
     def _watch(self) -> None:
         while not self._done.wait(LOOK_EVERY):

@@ -90,11 +90,13 @@ def gpu(
     defences: Annotated[
         str, typer.Option(help="Names, with commas between.")
     ] = "crafter,crafter_published",
+    photos: Annotated[int, typer.Option(min=2, help="Photographs of each person.")] = 20,
 ) -> None:
     """Photographs per second of eight Ray clients that share a GPU, against one alone on it."""
     _run(
         "federation_gpu",
-        *("--root", root, "--clients", clients, "--defences", defences, "--json", json),
+        *("--root", root, "--clients", clients, "--defences", defences, "--photos", photos),
+        *("--json", json),
     )
 
 

@@ -23,7 +23,7 @@ def evaluate(
     root: Annotated[
         Path | None, typer.Option(help="The dataset's folder.", file_okay=False)
     ] = None,
-    data: Annotated[str, typer.Option(help="orl, celeba, lfw, vggface2 or folder.")] = "celeba",
+    data: Annotated[str, typer.Option(help="orl, celeba, lfw, vggface2 or wild112.")] = "celeba",
     suite: Annotated[str, typer.Option(help="standard, decoders or beyond_cpu.")] = "standard",
     budget: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
     defences: Annotated[str, typer.Option(help=DEFENCES_HELP)] = "",
