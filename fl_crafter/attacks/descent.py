@@ -19,7 +19,8 @@ class Descent:
     Attributes:
         value: of each row, the one with the nearest feature among all that were met.
         distance: of its feature, see `relative_distance`.
-        curve: mean objective at each step, the start first, and last that of `value`.
+        curve: mean distance at each step, the start first, and last that of `value`. It is not
+            descended but decides: a lower objective may be a smoother image of other features.
         still: rows whose first gradient was zero or not finite.
     """
 
@@ -29,10 +30,11 @@ class Descent:
     still: Bool[Tensor, "batch"]
 
     def better_of(self, other: "Descent") -> "Descent":
-        """Row by row the one with the nearer feature; the curve is this one's."""
+        """Row by row the one with the nearer feature; the curve is this one's but for its end."""
         value = choose(other.distance < self.distance, other.value, self.value)
         distance = torch.minimum(self.distance, other.distance)
-        return Descent(value, distance, self.curve, self.still & other.still)
+        curve = [*self.curve[:-1], float(distance.mean())]
+        return Descent(value, distance, curve, self.still & other.still)
 
 
 def choose(
@@ -83,7 +85,6 @@ def descend(
     value = start.detach().clone().requires_grad_(True)
     adam = torch.optim.Adam([value], betas=(0.9, 0.99))
     best, nearest = value.detach().clone(), torch.full((len(value),), torch.inf).to(value)
-    kept = nearest.clone()
     still = torch.zeros(len(value), dtype=torch.bool, device=value.device)
     curve = []
     for index in range(steps + 1):
@@ -91,11 +92,9 @@ def descend(
             image = draw(value)
             distance, variation = relative_distance(encode(image), feature), total_variation(image)
         reached = distance.detach()
-        objective = reached + variation_weight * variation.detach()
-        better = reached < nearest
-        best, kept = choose(better, value.detach(), best), torch.where(better, objective, kept)
+        best = choose(reached < nearest, value.detach(), best)
         nearest = torch.minimum(reached, nearest)
-        curve.append(float(objective.mean()))
+        curve.append(float(reached.mean()))
         if index == steps:
             break
         if index == 0:
@@ -106,7 +105,7 @@ def descend(
         adam.step()
         with torch.no_grad():
             value.copy_(project(value))
-    return Descent(best, nearest, [*curve, float(kept.mean())], still)
+    return Descent(best, nearest, [*curve, float(nearest.mean())], still)
 
 
 def slope_of(

@@ -51,7 +51,7 @@ class WhiteBoxHybrid(Attack):
         *,
         random: torch.Generator,
     ) -> Reconstruction:
-        """See `Attack`; the curve joins the mean objectives of the stages after the latents'."""
+        """See `Attack`; the curve joins mean feature distances after the latents' stage."""
         latent, _ = self.latent.find_latents(feature, knowledge, random=random)
         encode = frozen_copy(knowledge.encoder)
         blocks = blocks_of(knowledge.generator)
@@ -76,13 +76,13 @@ class WhiteBoxHybrid(Attack):
             rest = nn.Sequential(*blocks[index + 1 :])
             found = self._descend(encode, rest, feature, value, pixels=not len(rest))
             value = found.value
-            curve += found.curve
+            curve += found.curve[:-1]
             with torch.no_grad():
                 image = rest(value)
             drawn = Descent(image, found.distance, found.curve, found.still)
             nearest = drawn if nearest is None else nearest.better_of(drawn)
         assert nearest is not None
-        return nearest, curve
+        return nearest, [*curve, float(nearest.distance.mean())]
 
     def _descend(
         self, encode: Map, rest: nn.Sequential, feature: Tensor, centre: Tensor, *, pixels: bool

@@ -52,7 +52,7 @@ class WhiteBoxPixels(Attack):
         *,
         random: torch.Generator,
     ) -> Reconstruction:
-        """See `Attack`; the curve is the mean objective from the decoder's picture."""
+        """See `Attack`; the curve is the mean feature distance from the decoder's picture."""
         return self.search(frozen_copy(knowledge.encoder), feature, knowledge, random=random)
 
     def search(
@@ -119,7 +119,7 @@ class AdaptivePixels(Attack):
         *,
         random: torch.Generator,
     ) -> Reconstruction:
-        """See `Attack`; the curve is the mean objective from the decoder's picture.
+        """See `Attack`; the curve is the mean feature distance from the decoder's picture.
 
         Raises:
             ValueError: the knowledge holds no defence.
