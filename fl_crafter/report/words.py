@@ -12,6 +12,9 @@ DEFENCES = {
     "crafter_simulated": "Crafter, simulated eavesdroppers",
     "crafter_published": "Crafter as published",
     "crafter_z": "Crafter-z",
+    "advlearn": "AdvLearn",
+    "disco_random": "Disco, random channels",
+    "tiprdc": "TIPRDC",
 }
 DEFENCE_NOTES = {
     "none": "the clean feature",

@@ -19,7 +19,7 @@ from fl_crafter.evaluation.results import (
 )
 from fl_crafter.report import Pictures
 from fl_crafter.report.evaluation_page import render_evaluation
-from fl_crafter.report.grid_plot import grid_plot
+from fl_crafter.report.grid_plot import BOTTOM, LEFT, LETTER, RIGHT, TOP, grid_plot
 from fl_crafter.report.page import data_uri
 from fl_crafter.report.viewer import viewer
 from fl_crafter.study.table import markdown
@@ -203,6 +203,14 @@ def test_the_plot_holds_every_point_and_level() -> None:
         "one guess",
         "raw photographs",
     }
+    spans = []
+    for line in plot.lines:
+        width = LETTER * len(line.title)
+        start = line.label_x - width * line.label_left
+        assert LEFT <= start and start + width <= RIGHT and TOP - 15 < line.label_y < BOTTOM
+        spans.append((start, start + width, line.label_y))
+    (a, b, up), (c, d, down) = spans
+    assert b <= c or d <= a or abs(up - down) >= 14  # no title covers another
     labels = sorted(level.label_y for level in plot.levels)
     assert min(b - a for a, b in zip(labels, labels[1:], strict=False)) >= 15
 
