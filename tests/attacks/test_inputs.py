@@ -41,7 +41,7 @@ def test_what_is_known_is_public_or_was_shared() -> None:
     known = {each.name for each in dataclasses.fields(AttackerKnowledge)}
     networks = {"encoder", "generator", "amortiser", "decoder", "defence_decoder"}
     public = {"public_image", "public_labels", "query_image"}
-    assert known == networks | public | {"release", "memory", "labels"}
+    assert known == networks | public | {"release", "batch", "memory", "labels"}
 
 
 def test_the_transcript_on_disk_holds_no_image_and_no_identity(
