@@ -42,8 +42,9 @@ def run(
     if study.public_data:
         require_dataset_folder(study.public_data, public_root, of="public-")
     typer.echo(study.title)
-    untrained = replace(study, train={}).plan(root, out, public_root=public_root)
-    if untrained.foreign and study.train:
+    # what is wrong with the grid is said before hours of training
+    untrained = replace(study, train={}, defences=study.defences or ("none",))
+    if untrained.plan(root, out, public_root=public_root).foreign and study.train:
         raise InputError(f"{path}: trained defences have an encoder of their own; leave train out.")
     trainers = {command.__name__: command for command in baselines.COMMANDS}
     for training in study.trainings(out):

@@ -4,9 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from fl_crafter.assets.trained import TRAINED
 from fl_crafter.cli.baselines import COMMANDS
+from fl_crafter.cli.main import app
 from fl_crafter.errors import InputError
 from fl_crafter.study.points import every_defence, parse_defences
 from fl_crafter.study.recipe import TRAINERS, read_study
@@ -88,3 +90,10 @@ def test_an_unknown_study_names_the_others(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(SMALL)
     with pytest.raises(InputError, match="there are own"):
         read_study(tmp_path / "other.toml")
+
+
+def test_a_study_may_hold_trained_defences_alone(tmp_path: Path) -> None:
+    own = SMALL.replace('defences = ["none"]', "defences = []") + "[train.advlearn]\n"
+    (tmp_path / "own.toml").write_text(own)
+    done = CliRunner().invoke(app, ["study", "run", str(tmp_path / "own.toml")])
+    assert "own.toml trains advlearn on photographs; give their folder as --root" in done.output
