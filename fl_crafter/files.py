@@ -1,5 +1,6 @@
-"""Write files whole or not at all."""
+"""Write files whole or not at all, and tell their contents apart."""
 
+import hashlib
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -25,3 +26,8 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

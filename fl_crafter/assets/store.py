@@ -1,6 +1,5 @@
 """Read and write weights: safetensors in half precision, with the architecture in the metadata."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from fl_crafter.errors import InputError
+from fl_crafter.files import file_hash
 from fl_crafter.models.amortiser import Amortiser
 from fl_crafter.models.decoder import ConvolutionalDecoder
 from fl_crafter.models.generator import Generator, GeneratorShape
@@ -89,7 +89,7 @@ def asset_hash(name: str, directory: Path | None = None) -> str:
     """SHA-256 of an asset's file, in hexadecimal."""
     path = _path(name, directory)
     _require(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return file_hash(path)
 
 
 def split_module(model: SplitModel) -> nn.ModuleDict:

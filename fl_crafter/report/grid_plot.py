@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from math import ceil, floor
 
 from fl_crafter.evaluation.results import Results, WorstCase
-from fl_crafter.report.plot import BOTTOM, LEFT, RIGHT, TOP, UTILITY_STEPS, Axis
+from fl_crafter.report.plot import BOTTOM, LEFT, RIGHT, TOP, Axis, utility_axis
 from fl_crafter.report.words import defence_name, plain
 
 LABEL_GAP = 15
@@ -89,7 +88,7 @@ def grid_plot(results: Results) -> GridPlot:
     """Utility AUC against worst-case identification by the main judge."""
     main = results.evaluators[0]
     rows = [row for row in results.worst_case if row.evaluator == main]
-    x = _axis([row.utility_auc for row in rows])
+    x = utility_axis([row.utility_auc for row in rows])
     y = Axis(0.0, 1.0, BOTTOM, TOP, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
     lines = []
     for name in dict.fromkeys(row.defence for row in rows):
@@ -98,13 +97,6 @@ def grid_plot(results: Results) -> GridPlot:
         lines.append(Line(name, defence_name(name), dots))
     levels = _levels(results, main, y)
     return GridPlot(x, y, tuple(_labelled(lines, levels)), levels)
-
-
-def _axis(values: list[float]) -> Axis:
-    low, high = max(0.0, min(values) - 0.005), min(1.0, max(values) + 0.005)
-    step = next((s for s in UTILITY_STEPS if (high - low) / s <= 7), 0.2)
-    ticks = tuple(round(i * step, 4) for i in range(floor(low / step), ceil(high / step) + 1))
-    return Axis(ticks[0], ticks[-1], LEFT, RIGHT, ticks)
 
 
 def _dot(row: WorstCase, x: Axis, y: Axis) -> Dot:

@@ -102,6 +102,11 @@ def _utility_axis(summary: Summary) -> Axis:
     limit = mark(summary)
     if limit is not None:
         values.append(limit.utility_auc)
+    return utility_axis(values)
+
+
+def utility_axis(values: list[float]) -> Axis:
+    """A scale to the right on which all these values lie."""
     low, high = max(0.0, min(values) - 0.005), min(1.0, max(values) + 0.005)
     step = next((s for s in UTILITY_STEPS if (high - low) / s <= 7), 0.2)
     first, last = floor(low / step), ceil(high / step)

@@ -86,11 +86,9 @@ def public_photographs(plan: Plan, faces: Faces) -> Faces:
             f"{name} has {len(public)} public photographs; defences and eavesdroppers need "
             f"{FEWEST_PUBLIC} or more; name a dataset that has them with --public-data."
         )
-    known = {name: public.attributes[:, i] for i, name in enumerate(public.attribute_names)}
-    unknown = torch.full((len(public),), torch.nan)
-    labels = [known.get(name, unknown) for name in faces.attribute_names]
-    return dataclasses.replace(
-        public,
-        attributes=torch.stack(labels, 1) if labels else public.attributes[:, :0],
-        attribute_names=faces.attribute_names,
-    )
+    wanted, known = faces.attribute_names, public.attribute_names
+    labels = torch.full((len(public), len(wanted)), torch.nan)
+    for column, label in enumerate(wanted):
+        if label in known:
+            labels[:, column] = public.attributes[:, known.index(label)]
+    return dataclasses.replace(public, attributes=labels, attribute_names=wanted)

@@ -1,7 +1,6 @@
 """The grid's points: every defence, at settings from much privacy to much utility."""
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from fl_crafter.assets.trained import DISCO_RANDOM, TRAINED, read_shape
 from fl_crafter.defences.configured import NAMES, DefenceSettings
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.cell import point_name
+from fl_crafter.files import file_hash
 from fl_crafter.protection import FOR_ANY_ENCODER
 
 BASE = DefenceSettings()
@@ -46,8 +46,7 @@ class Point:
     def fixed(self) -> dict[str, Any]:
         """What must be the same for two measurements to be of one point, as JSON gives it back."""
         if self.weights:
-            digest = hashlib.sha256(Path(self.weights).read_bytes()).hexdigest()
-            return {"weights": digest, "batch": self.batch}
+            return {"weights": file_hash(Path(self.weights)), "batch": self.batch}
         return {"settings": str(self.settings), "batch": self.batch}
 
 

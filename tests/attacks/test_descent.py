@@ -48,7 +48,7 @@ def test_the_curve_ends_with_what_is_returned() -> None:
         variation_weight=0.1,
     )
     assert len(found.curve) == 6 + 2  # the start, each step, what is returned
-    assert found.curve[-1] == min(found.curve[-1], *found.curve)
+    assert found.curve[-1] == min(found.curve)
     assert found.curve[-1] == pytest.approx(float(found.distance.mean()))
     assert found.curve[-2] > 1.1 * found.curve[-1]  # where the last step led
 
