@@ -17,7 +17,7 @@ from fl_crafter.training.cloud import CloudTraining, train_cloud, with_head
 
 TEACHING = {"smoke": 1, "cpu": 12, "gpu": 40}
 """Epochs in which the cloud model learns another dataset's labels, by budget."""
-ENOUGH = 300  # labelled public photographs, to learn from them alone
+ENOUGH = 300  # public photographs with each label, to learn from them alone
 
 
 def taught(
@@ -26,9 +26,9 @@ def taught(
     """The same encoder, and a copy of the cloud model that learnt the dataset's own labels.
 
     It learns from clean features, so that it is what the paper's deployment scenario starts from:
-    trained beforehand, without any defence. Where the public photographs have labels enough it
-    learns from them alone; else from the private people's other photographs too, and has then met
-    those people.
+    trained beforehand, without any defence. Where the public photographs know each label often
+    enough it learns from them alone; else from the private people's other photographs too, and has
+    then met those people.
 
     Args:
         model: whose cloud model is the start; its last layer is replaced.
@@ -40,7 +40,7 @@ def taught(
         The model, in the processor's memory, and what its cloud model learnt from, in words.
 
     Raises:
-        InputError: no such photograph has a label.
+        InputError: a label of the tests is on no such photograph.
     """
     learnt, image, labels = _lessons(faces, public)
     device = default_device()
@@ -63,18 +63,29 @@ def _lessons(
     labelled = (~public.attributes.isnan().all(1)).nonzero().flatten()
     image, labels = public.image[labelled], public.attributes[labelled]
     words = f"{len(labelled)} public photographs"
-    if len(labelled) >= ENOUGH:
+    tests = torch.tensor([role == Role.EVAL_TEST for role in faces.role])
+    graded = ~faces.attributes[tests].isnan().all(0)
+    if bool((_known(labels)[graded] >= ENOUGH).all()) and len(labelled):
         return words, image, labels
     train = torch.tensor([role == Role.EVAL_TRAIN for role in faces.role])
     own = (train & ~faces.attributes.isnan().all(1)).nonzero().flatten()
-    if not len(own) + len(labelled):
+    own_image, own_labels = faces.image[own], faces.attributes[own]
+    image, labels = torch.cat([image, own_image]), torch.cat([labels, own_labels])
+    untaught = (graded & (_known(labels) == 0)).nonzero().flatten().tolist()
+    if not len(labels) or untaught:
+        unknown = " and ".join(faces.attribute_names[column] for column in untaught)
         raise InputError(
-            f"{faces.name}: no photograph outside the tests has a label to learn; take another "
-            "dataset, or give a cloud model of it with --encoder."
+            f"{faces.name}: no photograph outside the tests has a label to learn"
+            + (f" of {unknown}" if unknown else "")
+            + "; take another dataset, or give a cloud model of it with --encoder."
         )
     words += f" and {len(own)} other photographs of the private people, whom it has thus met"
-    own_image, own_labels = faces.image[own], faces.attributes[own]
-    return words, torch.cat([image, own_image]), torch.cat([labels, own_labels])
+    return words, image, labels
+
+
+def _known(labels: Float[Tensor, "count attributes"]) -> Int64[Tensor, "attributes"]:
+    """How many photographs have each label."""
+    return (~labels.isnan()).sum(0)
 
 
 def victim(plan: Plan, faces: Faces, public: Faces) -> tuple[SplitModel, str]:
@@ -106,4 +117,4 @@ def victim(plan: Plan, faces: Faces, public: Faces) -> tuple[SplitModel, str]:
             f"The cloud model tells {known} attributes and {plan.data} has {wanted}; give one that "
             "tells those."
         )
-    return model, "what its owner trained it on"
+    return model, "photographs of its owner's choice"

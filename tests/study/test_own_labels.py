@@ -78,12 +78,62 @@ def test_labels_of_tests_alone_teach_nothing() -> None:
         )
 
 
+def public_of(faces: Faces, *, label: Tensor) -> Faces:
+    """The same pictures in other hands, darker, with labels of their own."""
+    return dataclasses.replace(
+        faces, image=faces.image * 0.5, attributes=label, role=(Role.PUBLIC,) * COUNT
+    )
+
+
+def lessons(
+    monkeypatch: pytest.MonkeyPatch, faces: Faces, public: Faces
+) -> tuple[str, list[Tensor]]:
+    """What the cloud model is said to learn from, and the pictures that it does learn from."""
+    seen: list[Tensor] = []
+    features_of = task.features_of
+
+    def watched(encoder: torch.nn.Module, image: Tensor) -> Tensor:
+        seen.extend(image)
+        return features_of(encoder, image)
+
+    monkeypatch.setattr(task, "features_of", watched)
+    return taught(load_encoder(), faces, public, epochs=1)[1], seen
+
+
+def is_among(image: Tensor, others: Tensor) -> bool:
+    return any(bool((image == other).all()) for other in others)
+
+
 def test_labelled_public_photographs_teach_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     faces = bright()
-    public = dataclasses.replace(faces, role=(Role.PUBLIC,) * COUNT)
+    public = public_of(faces, label=faces.attributes)
     monkeypatch.setattr(task, "ENOUGH", COUNT)
-    _, learnt = taught(load_encoder(), faces, public, epochs=1)
+    learnt, seen = lessons(monkeypatch, faces, public)
     assert learnt == f"{COUNT} public photographs"
+    assert len(seen) == COUNT and all(is_among(each, public.image) for each in seen)
+
+
+def test_a_label_that_no_public_photograph_has_is_learnt_of_private_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faces = bright()
+    both = faces.attributes[:, :1].expand(-1, 2)
+    faces = dataclasses.replace(faces, attributes=both)
+    public = public_of(faces, label=torch.where(torch.arange(2) == 0, both, torch.nan))
+    monkeypatch.setattr(task, "ENOUGH", COUNT)
+    learnt, seen = lessons(monkeypatch, faces, public)
+    assert f"{COUNT} public photographs and 72 other photographs of the private" in learnt
+    private = faces.with_role(Role.EVAL_TRAIN).image
+    assert sum(is_among(each, private) for each in seen) == 72
+
+
+def test_a_label_of_the_tests_alone_is_refused_by_name() -> None:
+    faces = bright()
+    tests = torch.arange(COUNT) >= 3 * COUNT // 4
+    alone = torch.where(tests, faces.attributes[:, 0], torch.nan)
+    faces = dataclasses.replace(faces, attributes=torch.stack([faces.attributes[:, 0], alone], 1))
+    with pytest.raises(InputError, match="has a label to learn of unknown; take another"):
+        taught(load_encoder(), faces, faces.with_role(Role.PUBLIC), epochs=1)
 
 
 def test_labels_of_public_photographs_are_taken_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
