@@ -105,7 +105,7 @@ class AdaptivePixels(Attack):
     `zero_gradients`.
 
     Attributes:
-        descent: of what and how far; its micro-batch is what the defence protects together.
+        descent: of what and how far; features are taken together as the victim protects them.
     """
 
     descent: WhiteBoxPixels = field(default_factory=lambda: WhiteBoxPixels(steps=40))
@@ -128,14 +128,15 @@ class AdaptivePixels(Attack):
         if release is None:
             raise ValueError(f"{self.name} must know the defence: set AttackerKnowledge.release")
         encoder = frozen_copy(knowledge.encoder)
-        dead = dead_rows(release, feature[: self.descent.micro_batch])
+        descent = replace(self.descent, micro_batch=knowledge.batch)
+        dead = dead_rows(release, feature[: knowledge.batch])
 
         def encode(image: Tensor) -> Tensor:
             clean = encoder(image)
             released = release(clean)
             return clean + (released - clean).detach() if bool(dead.any()) else released
 
-        found = self.descent.search(encode, feature, knowledge, random=random)
+        found = descent.search(encode, feature, knowledge, random=random)
         return replace(found, zero_gradients=float(dead.float().mean()))
 
 

@@ -61,7 +61,9 @@ class QueryMemory:
     ) -> Queries:
         """Protect the first `images` faces `draws` times, each with fresh randomness.
 
-        Every second draw shows the faces mirrored, which are as good as further faces.
+        Every second draw shows the faces mirrored, which are as good as further faces. Batches are
+        whole, as the victim's are: the last one is filled up with further faces, or the first ones
+        again, and what is released for those is not kept.
 
         Args:
             encoder: the victim's, frozen; says where to compute.
@@ -78,9 +80,10 @@ class QueryMemory:
             have = len(self.draws[draw]) if draw < len(self.draws) else 0
             if have >= wanted:
                 continue
-            face = torch.arange(have, wanted)
+            new = wanted - have
+            face = torch.arange(have, have + -(-new // batch) * batch) % len(image)
             shown = image[face].flip(3) if draw % 2 else image[face]
-            more = _ask(encoder, release, shown, face, batch=batch)
+            more = _ask(encoder, release, shown, face, batch=batch).select(torch.arange(new))
             self.draws[draw : draw + 1] = [_join([*self.draws[draw : draw + 1], more])]
         return _join([known.select(known.face < wanted) for known in self.draws[:draws]])
 

@@ -49,7 +49,7 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
     often = bench.plan.releases
     query = again if often == 1 else mean_release(again, often)
     knowledge = dataclasses.replace(
-        bench.knowledge, release=query, batch=point.batch, labels=shared
+        bench.knowledge, release=query, batch=min(point.batch, len(clean)), labels=shared
     )
     likeness: dict[str, Likeness] = {}
     judgement: dict[str, dict[str, AttackJudgement]] = {name: {} for name in bench.evaluators}

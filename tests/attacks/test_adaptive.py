@@ -115,7 +115,7 @@ def test_it_takes_no_more_faces_than_asked(world: World) -> None:
         seen.append(len(feature))
         return feature
 
-    knowledge = replace(knowledge_of(world), release=release)
+    knowledge = replace(knowledge_of(world), release=release, batch=5)
     AdaptiveDecoder(images=10, steps=1).reconstruct(world.feature, knowledge, random=seeded())
     assert sum(seen) == 10
 

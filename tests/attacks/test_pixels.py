@@ -67,7 +67,7 @@ class TestAdaptivePixels(AttackContract):
         return replace(knowledge_of(world), release=lambda feature: feature.flip(3))
 
     def build(self) -> Attack:
-        return AdaptivePixels(WhiteBoxPixels(steps=3, micro_batch=3))
+        return AdaptivePixels(WhiteBoxPixels(steps=3))
 
 
 def test_a_defence_with_gradients_is_seen_through(world: World) -> None:
@@ -85,3 +85,17 @@ def test_a_defence_with_gradients_is_seen_through(world: World) -> None:
     )
     blind, seeing = ((world.encoder(each) - clean).square().mean() for each in (static, adaptive))
     assert float(seeing) < 0.2 * float(blind)
+
+
+def test_features_are_taken_together_as_the_victim_protects_them(world: World) -> None:
+    sizes: set[int] = set()
+
+    def release(feature: Tensor) -> Tensor:
+        sizes.add(len(feature))
+        return 2 * feature
+
+    knowledge = replace(knowledge_of(world), release=release, batch=4)
+    AdaptivePixels(WhiteBoxPixels(steps=1, micro_batch=3)).reconstruct(
+        world.feature[:4], knowledge, random=seeded()
+    )
+    assert sizes == {4}

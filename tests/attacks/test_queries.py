@@ -23,7 +23,7 @@ class Counting:
 
 def test_what_was_asked_is_not_asked_again(world: World) -> None:
     release = Counting()
-    knowledge = replace(knowledge_of(world), release=release)
+    knowledge = replace(knowledge_of(world), release=release, batch=5)
     few = knowledge.query(images=10)
     more = knowledge.query(images=15, draws=2)
     assert release.asked == 30
@@ -58,8 +58,25 @@ def test_faces_are_asked_about_in_the_batches_that_the_victim_protects(world: Wo
         sizes.append(len(feature))
         return feature
 
-    replace(knowledge_of(world), release=release, batch=5).query(images=12)
-    assert sizes == [5, 5, 2]
+    knowledge = replace(knowledge_of(world), release=release, batch=5)
+    assert len(knowledge.query(images=12)) == 12
+    assert sizes == [5, 5, 5]
+    assert knowledge.query(images=14).face.tolist() == [*range(14)]
+    assert sizes == [5, 5, 5, 5]
+
+
+def test_a_batch_larger_than_all_faces_is_filled_with_them_again(world: World) -> None:
+    shown: list[Tensor] = []
+
+    def release(feature: Tensor) -> Tensor:
+        shown.append(feature)
+        return feature
+
+    faces = pictures(4, seed=3)
+    knowledge = replace(knowledge_of(world), release=release, batch=10, public_image=faces)
+    assert len(knowledge.query(images=4)) == 4
+    (batch,) = shown
+    torch.testing.assert_close(batch, world.encoder(faces)[torch.arange(10) % 4])
 
 
 def test_no_defence_to_ask(world: World) -> None:
