@@ -52,7 +52,7 @@ def test_an_adaptive_attack_learns_from_means(world: World) -> None:
         asked.append(len(feature))
         return feature + torch.randn(feature.shape, generator=source)
 
-    knowledge = replace(knowledge_of(world), release=release)
+    knowledge = replace(knowledge_of(world), release=release, batch=5)
     attack = Averaging(AdaptiveDecoder(images=10, steps=1), torch.tensor([0, 0, 0, 1, 1, 1]), True)
     attack.reconstruct(world.feature[[0, 0, 0, 1, 1, 1]], knowledge, random=seeded())
     assert sum(asked) == 30
