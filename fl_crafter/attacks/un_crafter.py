@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.attacks.black_box import BlackBoxDecoder
 from fl_crafter.attacks.queries import BATCH, Queries
-from fl_crafter.models.decoder import ResidualBlock
+from fl_crafter.models.decoder import Rescaled, ResidualBlock
 from fl_crafter.training.loop import cosine_rate
 
 Estimate = Callable[[Tensor], Tensor]
@@ -152,7 +152,7 @@ class NetworkRegression(Regression):
                 ResidualBlock(self.width),
                 nn.Conv2d(self.width, channels, 3, 1, 1),
             )
-        return network.to(train.released)
+        return Rescaled(network, train.released).to(train.released)
 
 
 @dataclass(frozen=True)

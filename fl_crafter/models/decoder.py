@@ -48,11 +48,11 @@ class ConvolutionalDecoder(nn.Module):
 class Rescaled(nn.Module):
     """A decoder before which each channel is brought to the spread that the decoder is used to.
 
-    Encoders that were trained against a decoder let their features grow a hundredfold. A decoder
+    Encoders that were trained against a decoder let their features grow a hundredfold. A network
     that meets these unscaled learns nothing, which looks like privacy and is none.
 
     Args:
-        decoder: features -> images.
+        decoder: features -> images, or whatever else is learnt from features.
         feature: what it is to meet.
         like: what it is used to; a mean of 0 and a deviation of 1 by default.
     """
@@ -72,15 +72,16 @@ class Rescaled(nn.Module):
         mean_wanted, wanted = (
             (torch.zeros_like(mean), torch.ones_like(deviation)) if like is None else _moments(like)
         )
-        # a channel that is always the same stays so
-        factor = wanted / deviation.clamp_min(1e-6 * deviation.max().clamp_min(1e-12))
+        # a channel that is always the same stays so, whatever its rounding errors
+        size = torch.maximum(deviation, mean.abs()).max().clamp_min(1e-12)
+        factor = wanted / deviation.clamp_min(1e-6 * size)
         self.register_buffer("factor", factor)
         self.register_buffer("shift", mean_wanted - factor * mean)
 
     def forward(
         self, feature: Float[Tensor, "batch channels rows columns"]
-    ) -> Float[Tensor, "batch 3 height width"]:
-        """Images in [0, 1]."""
+    ) -> Float[Tensor, "batch *output"]:
+        """What the decoder makes of them."""
         return self.decoder(feature * self.factor + self.shift)
 
 

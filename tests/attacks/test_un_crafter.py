@@ -74,6 +74,22 @@ def test_a_fold_that_no_line_undoes_is_learnt(world: World) -> None:
     assert min(network.fit(queries, random=seeded())[1]) < linear
 
 
+def test_large_features_are_undone_as_well_as_small_ones(world: World) -> None:
+    """Encoders that were trained against an eavesdropper let their features grow."""
+    network = NetworkRegression(steps=100, batch_size=16, width=32)
+    usual, large = (
+        min(
+            network.fit(
+                queries_of(world, lambda feature, by=by: by * (feature + 3), 200, seed=4),
+                random=seeded(),
+            )[1]
+        )
+        for by in (1, 200)
+    )
+    assert usual < 0.4
+    assert large == pytest.approx(usual, rel=0.02)
+
+
 @pytest.mark.parametrize("regression", [RidgeRegression(), NETWORK])
 def test_one_feature_for_all_tells_nothing(world: World, regression: Regression) -> None:
     queries = queries_of(world, torch.ones_like, 60, seed=4)
