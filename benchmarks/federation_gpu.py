@@ -28,14 +28,29 @@ from simulations.config import SimulationConfig
 from simulations.launch import read_result, run_simulation
 
 LOOK_EVERY = 0.2  # seconds
-SETTLING = 20.0  # seconds that the memory of an earlier run has to be given back
+SETTLING = 60.0  # seconds that the processes of an earlier run have to give their memory back
+SLACK = 64.0  # MB that others on the GPU may take meanwhile
 
 
 class GpuMemory:
-    """The most memory, in MB, that all processes together took while this was entered."""
+    """The most memory, in MB, that all processes together took while this was entered.
+
+    Args:
+        before: what was taken before the first run, see `taken`.
+    """
+
+    def __init__(self, before: float) -> None:
+        self.before = self.peak = before
 
     def __enter__(self) -> "GpuMemory":
-        self.before = self.peak = self._settled()
+        until = time.monotonic() + SETTLING
+        while self.taken() > self.before + SLACK:
+            if time.monotonic() > until:
+                raise InputError(
+                    f"{self.taken() - self.before:.0f} MB of the GPU are taken {SETTLING:.0f} s "
+                    "after the last run; stop what else computes there and start again."
+                )
+            time.sleep(LOOK_EVERY)
         self._done = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -46,24 +61,14 @@ class GpuMemory:
         self._watcher.join()
 
     @staticmethod
-    def _taken() -> float:
+    def taken() -> float:
+        """By all processes, now, in MB."""
         free, total = torch.cuda.mem_get_info()
         return (total - free) / 2**20
 
-    @classmethod
-    def _settled(cls) -> float:
-        """What is taken once an earlier run, whose processes may still be ending, is gone."""
-        taken, until = cls._taken(), time.monotonic() + SETTLING
-        while time.monotonic() < until:
-            time.sleep(1)
-            last, taken = taken, cls._taken()
-            if taken == last:
-                break
-        return taken
-
     def _watch(self) -> None:
         while not self._done.wait(LOOK_EVERY):
-            self.peak = max(self.peak, self._taken())
+            self.peak = max(self.peak, self.taken())
 
     @property
     def used(self) -> float:
@@ -71,9 +76,9 @@ class GpuMemory:
         return self.peak - self.before
 
 
-def measure(config: SimulationConfig) -> dict[str, Any]:
-    """One run over Ray."""
-    with tempfile.TemporaryDirectory() as name, GpuMemory() as memory:
+def measure(config: SimulationConfig, *, before: float) -> dict[str, Any]:
+    """One run over Ray; `before` as of `GpuMemory`."""
+    with tempfile.TemporaryDirectory() as name, GpuMemory(before) as memory:
         folder = run_simulation(config, Path(name), show=lambda line: None)
         result: Any = read_result(folder)
     rates = [each["rows"] / each["seconds"] for each in result["rounds"][1:]]
@@ -98,7 +103,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         raise InputError("torch finds no GPU here; this benchmark shares one among clients.")
-    runs = []
+    runs, before = [], GpuMemory.taken()
     print(f"{'defence':>18} {'clients':>8} {'photographs/s':>14} {'GPU MB':>8}")
     for defence in arguments.defences.split(","):
         for clients in map(int, arguments.clients.split(",")):
@@ -118,7 +123,7 @@ def main() -> None:
                 device="cuda",
                 client_gpus=1 / clients,
             )
-            runs.append({"defence": defence} | measure(config))
+            runs.append({"defence": defence} | measure(config, before=before))
             last = runs[-1]
             print(
                 f"{defence:>18} {clients:8} {last['photographs_per_s']:14.1f} "

@@ -127,8 +127,8 @@ def fresh_decoder(shape: torch.Size, side: int, *, dense: bool) -> nn.Module:
         side: of the images, in pixels.
         dense: whether it mixes all of the feature before it draws.
     """
-    widths = (128, 96, 64, 48, 32, 24, 16)
     channels, rows, columns = shape
+    widths = (128, 96, 64, 48, 32, 24, *[16] * side.bit_length())
     if dense:
         start = side
         while start % 2 == 0 and start >= 8:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fl_crafter.assets.trained import TRAINED
 from fl_crafter.evaluation.cell import point_name
 from fl_crafter.evaluation.record import (
     Chance,
@@ -205,6 +206,15 @@ class Results(Record):
     def reliable(self) -> bool:
         """Whether every check has passed."""
         return all(check.passed for check in self.self_checks)
+
+    @property
+    def training(self) -> str:
+        """What the cloud models were trained on, as the end of a clause; empty if it is unknown."""
+        if not self.learnt:
+            return ""
+        trained = any(worst.defence in TRAINED for worst in self.worst_case)
+        others = ", but those of the trained defences with their encoders" if trained else ""
+        return f", trained on {self.learnt}{others}"
 
 
 def write_results(results: Results, path: Path) -> None:

@@ -56,11 +56,11 @@ def run_cells(
 ) -> None:
     """Measure cells and write each whole, with its pictures beside it."""
     remaining = Remaining(len(chosen))
+    made_with = {"machine": machine(), "versions": versions(), "learnt": bench.learnt}
     for point, seed in chosen:
         began = time.monotonic()
         cell, pictures = measure(bench, point, seed)
         _write_pictures(out, bench, cell, pictures)
-        made_with = {"machine": machine(), "versions": versions()}
         content = {"plan": _fixed(plan, point), "made_with": made_with}
         content["cell"] = cell.model_dump(mode="json")
         write_text(cell_path(out, (point, seed)), json.dumps(content) + "\n")
@@ -89,7 +89,7 @@ def read_cell(out: Path, task: Task, plan: Plan) -> Cell | None:
         stored = json.loads(path.read_text("utf-8"))
         if stored["plan"] != _fixed(plan, task[0]):
             raise InputError(f"{path} is of another evaluation; name another folder with --out.")
-        if "made_with" not in stored:
+        if not {"machine", "versions", "learnt"} <= set(stored["made_with"]):
             raise KeyError("made_with")
         return Cell.model_validate_json(json.dumps(stored["cell"]))
     except (ValueError, KeyError, TypeError, ValidationError) as error:
@@ -142,15 +142,34 @@ def evaluate(
         elsewhere()
         left = missing(plan, out)
     bench = open_bench(plan)
+    _check_clouds(plan, out, bench)
     run_cells(plan, left, out, bench=bench, announce=announce)
     announce("the evaluation checks itself")
     checks = _audited(plan, out, bench)
     return _results(plan, out, bench, checks, command=command, seconds=time.monotonic() - began)
 
 
+def _check_clouds(plan: Plan, out: Path, bench: Bench) -> None:
+    """Refuse cells of a cloud model that learnt from other photographs.
+
+    Raises:
+        InputError: a cell is of one.
+    """
+    for task in tasks(plan):
+        path = cell_path(out, task)
+        if path.is_file() and _made_with(path)["learnt"] != bench.learnt:
+            raise InputError(
+                f"{path} is of a cloud model that learnt from other photographs; name another "
+                "folder with --out."
+            )
+
+
 def _audited(plan: Plan, out: Path, bench: Bench) -> list[Check]:
     """The checks that need computing, from their file where it is of the same plan and defences."""
-    made_for: dict[str, Any] = plan.fixed() | {"defences": plan.defences}
+    made_for: dict[str, Any] = plan.fixed() | {
+        "points": {point.name: point.fixed() for point in plan.points()},
+        "learnt": bench.learnt,
+    }
     path = out / AUDIT
     if path.is_file():
         try:
@@ -168,7 +187,8 @@ def _audited(plan: Plan, out: Path, bench: Bench) -> list[Check]:
 def _results(
     plan: Plan, out: Path, bench: Bench, audited: list[Check], *, command: str, seconds: float
 ) -> Results:
-    cells, made_with = list(_cells(plan, out)), list(_made_with(plan, out))
+    cells = list(_cells(plan, out))
+    made_with = [_made_with(cell_path(out, task)) for task in tasks(plan)]
     how, points = Resampling(), plan.points()
     oracle = {name: own.raw_identification(how=how) for name, own in bench.truth.items()}
     people = len(bench.truth[bench.main].gallery.identity)
@@ -230,10 +250,9 @@ def _cells(plan: Plan, out: Path) -> Iterator[Cell]:
         yield cell
 
 
-def _made_with(plan: Plan, out: Path) -> Iterator[dict[str, Any]]:
-    """Machine and versions of each cell, which may come from several."""
-    for task in tasks(plan):
-        yield json.loads(cell_path(out, task).read_text("utf-8"))["made_with"]
+def _made_with(path: Path) -> dict[str, Any]:
+    """Machine and versions of a cell, which may be from another one, and what its cloud learnt."""
+    return json.loads(path.read_text("utf-8"))["made_with"]
 
 
 def _all_of(values: Iterable[str]) -> str:

@@ -18,7 +18,6 @@ def write_tables(results: Results, out: Path) -> None:
 
 def markdown(results: Results) -> str:
     """All tables, with how they were made and what they do not promise."""
-    main = results.evaluators[0]
     parts = [
         f"# Evaluation on {results.dataset}",
         _made(results),
@@ -27,9 +26,7 @@ def markdown(results: Results) -> str:
         f"{UNRELIABLE} marks what a failed self-check makes unreliable. *Worst case*: a photograph "
         "counts if any attack names its person. Chance is that of the same rule. **None of this is "
         "differential privacy**, and a stronger attacker may see more.",
-        f"Floors ({main}, top-1): "
-        + "; ".join(f"{_words(name)} {own.top1:.3f}" for name, own in results.floors[main].items())
-        + f". Raw photographs: {results.oracle[main].top1:.3f}.",
+        *(_bounds(results, evaluator) for evaluator in results.evaluators),
     ]
     if results.linkability:
         parts += ["## Linkability: who is recognised by a classifier", _linkability(results)]
@@ -51,15 +48,14 @@ def _made(results: Results) -> str:
             f"released {results.releases} times"
         )
     of = f" of {results.public_data}" if results.public_data else ""
-    learnt = f", trained on {results.learnt}" if results.learnt else ""
     return (
         f"`{results.command}`\n\n{results.photographs} test photographs of {results.size} pixels, "
         f"{results.people} people to choose from, {results.public_photographs} public photographs"
         f"{of}; seeds {seeds}; suite {results.suite}, budget {results.budget}{own}; "
         f"{results.machine}; {versions}. Utility is the mean ROC-AUC of the cloud model: in "
-        f"deployment as it was before{learnt}, in development after it went on learning from what "
-        "the defence releases of other photographs of these people, with their labels. Intervals "
-        "are 95%, over people."
+        f"deployment as it was before{results.training}, in development after it went on learning "
+        "from what the defence releases of other photographs of these people, with their labels. "
+        "Intervals are 95%, over people."
     )
 
 
@@ -85,6 +81,16 @@ def _appearance(results: Results, evaluator: str) -> str:
             ]
         )
     return _table(head, rows)
+
+
+def _bounds(results: Results, evaluator: str) -> str:
+    """What pictures name that see nothing, and what the photographs themselves do."""
+    own = results.floors[evaluator].items()
+    return (
+        f"Floors ({evaluator}, top-1): "
+        + "; ".join(f"{_words(name)} {floor.top1:.3f}" for name, floor in own)
+        + f". Raw photographs: {results.oracle[evaluator].top1:.3f}."
+    )
 
 
 def _linkability(results: Results) -> str:

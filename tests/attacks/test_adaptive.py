@@ -131,3 +131,9 @@ def test_fresh_decoders_fit_every_size_that_evaluations_take(side: int, dense: b
     shape = torch.Size((4, side // 4, side // 4))
     decoder = fresh_decoder(shape, side, dense=dense)
     assert decoder(torch.randn(2, *shape)).shape == (2, 3, side, side)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_fresh_decoders_draw_large_images_whole(dense: bool) -> None:
+    decoder = fresh_decoder(torch.Size((1, 8, 8)), 512, dense=dense)
+    assert decoder(torch.randn(1, 1, 8, 8)).shape == (1, 3, 512, 512)

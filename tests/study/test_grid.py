@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import fl_crafter
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.results import Results, read_results, write_results
 from fl_crafter.report.pictures import Pictures
 from fl_crafter.study import grid
 from fl_crafter.study.bench import Bench
+from fl_crafter.study.machine import commit, versions
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.table import markdown, write_tables
 
@@ -120,6 +123,40 @@ def test_a_cell_of_another_plan_or_a_broken_one_is_refused(
         path.write_text(broken)
         with pytest.raises(InputError, match="broken"):
             grid.read_cell(tmp_path, task, plan)
+
+
+def test_another_cloud_model_is_measured_and_checked_anew(
+    small: tuple[Plan, Bench],
+    evaluated: tuple[Plan, Bench, Path, Results],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan, bench = small
+    out = shutil.copytree(evaluated[2], tmp_path / "out")
+    checked: list[Bench] = []
+    monkeypatch.setattr(grid, "audit", lambda bench: checked.append(bench) or [])
+
+    def again() -> Results:
+        return grid.evaluate(plan, out, command="test", announce=lambda line: None)
+
+    monkeypatch.setattr(grid, "open_bench", lambda plan: bench)
+    assert again().learnt == bench.learnt and not checked
+    other = dataclasses.replace(bench, learnt="other photographs")
+    monkeypatch.setattr(grid, "open_bench", lambda plan: other)
+    with pytest.raises(InputError, match="learnt from other photographs; name another folder"):
+        again()
+    shutil.rmtree(out / "cells")
+    assert again().learnt == "other photographs" and checked == [other]
+
+
+def test_cells_name_the_commit_of_a_checkout(
+    evaluated: tuple[Plan, Bench, Path, Results], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert evaluated[3].versions.get("commit", "") == commit()
+    commit.cache_clear()
+    monkeypatch.setattr(fl_crafter, "__file__", str(tmp_path / "fl_crafter" / "__init__.py"))
+    assert commit() == "" and "commit" not in versions()
+    commit.cache_clear()
 
 
 def test_other_processes_may_measure(
