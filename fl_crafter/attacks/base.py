@@ -80,7 +80,8 @@ class Reconstruction:
 
     Attributes:
         image: one image in [0, 1] for each feature, in its order.
-        loss_curve: the attack's own loss as it ran; it never sees the truth.
+        loss_curve: the attack's own loss as it ran, the start first and at last that of what it
+            returns, which is the best; it never sees the truth.
         zero_gradients: share of the rows whose first gradient was zero or not finite; more than a
             few say that gradients are hidden, not that the face is. 0 where none is taken.
     """

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 from typing import ClassVar
 
 import torch
@@ -26,7 +25,10 @@ class Regression(ABC):
 
     @abstractmethod
     def fit(self, queries: Queries, *, random: torch.Generator) -> tuple[Estimate, list[float]]:
-        """A function of released features, and relative errors on faces that were held out."""
+        """A function of released features, and its relative error on faces that were held out.
+
+        The error comes last, after those that learning passed through, if any.
+        """
 
 
 def split_faces(queries: Queries) -> tuple[Queries, Queries]:
@@ -59,7 +61,7 @@ class RidgeRegression(Regression):
     weights: tuple[float, ...] = (1e-6, 1e-4, 1e-2, 1e-1, 1.0, 10.0)
 
     def fit(self, queries: Queries, *, random: torch.Generator) -> tuple[Estimate, list[float]]:
-        """See `Regression`; one error for each weight. `random` is not used."""
+        """See `Regression`; `random` is not used."""
         train, held_out = split_faces(queries)
         mean = train.clean.mean(0)
         kernel = _Kernel(train)
@@ -68,7 +70,7 @@ class RidgeRegression(Regression):
             for weight in self.weights
         ]
         best = min(range(len(errors)), key=errors.__getitem__)
-        return _Kernel(queries).solve(self.weights[best]), errors
+        return _Kernel(queries).solve(self.weights[best]), [errors[best]]
 
 
 class _Kernel:
@@ -114,7 +116,7 @@ class NetworkRegression(Regression):
     checks: int = 5
 
     def fit(self, queries: Queries, *, random: torch.Generator) -> tuple[Estimate, list[float]]:
-        """See `Regression`; the error at each check."""
+        """See `Regression`; the error at each check, and the best."""
         train, held_out = split_faces(queries)
         mean, spread = train.clean.mean(0), train.clean.std().clamp_min(1e-6)
         network = self._network(train, random)
@@ -139,7 +141,7 @@ class NetworkRegression(Regression):
                 if errors[-1] == min(errors):
                     best = {key: value.clone() for key, value in network.state_dict().items()}
         network.load_state_dict(best)
-        return estimate, errors
+        return estimate, [*errors, min(errors)]
 
     def _network(self, train: Queries, random: torch.Generator) -> nn.Module:
         channels_in, channels = train.released.shape[1], train.clean.shape[1]
@@ -186,7 +188,7 @@ class UnCrafter(Attack):
         *,
         random: torch.Generator,
     ) -> Reconstruction:
-        """See `Attack`; the curve is the smallest relative error on faces held out, so far.
+        """See `Attack`; the curve is the relative error on faces held out.
 
         Raises:
             ValueError: the knowledge holds no defence, or fewer than two public faces.
@@ -194,4 +196,4 @@ class UnCrafter(Attack):
         queries = knowledge.query(images=self.images, draws=self.draws)
         estimate, errors = self.regression.fit(queries, random=random)
         found = self.inverter.reconstruct(estimate(feature), knowledge, random=random)
-        return replace(found, loss_curve=list(accumulate(errors, min)))
+        return replace(found, loss_curve=errors)

@@ -88,7 +88,6 @@ class WhiteBoxLatent(Attack):
                     start = knowledge.amortiser(part)
             best = self.inverter.invert(problem, part, start=start)
             latent, objective = best.latent, best.objective
-            curves.append(torch.tensor(best.curve) * len(part))
             for _ in range(self.restarts):
                 start = self._random_start(problem, part, knowledge, random)
                 other = self.inverter.invert(problem, part, start=start)
@@ -96,6 +95,7 @@ class WhiteBoxLatent(Attack):
                 latent = torch.where(better[:, None], other.latent, latent)
                 objective = torch.where(better, other.objective, objective)
             latents.append(latent)
+            curves.append(torch.tensor([*best.curve, float(objective.mean())]) * len(part))
         return torch.cat(latents), (torch.stack(curves).sum(0) / len(feature)).tolist()
 
     def _random_start(

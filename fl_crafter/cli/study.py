@@ -41,6 +41,8 @@ def run(
     out = out or Path("out") / "studies" / path.stem
     if study.public_data:
         require_dataset_folder(study.public_data, public_root, of="public-")
+    elif public_root:
+        raise InputError(f"--public-root is given and {path} names no public_data; leave it out.")
     typer.echo(study.title)
     # what is wrong with the grid is said before hours of training
     untrained = replace(study, train={}, defences=study.defences or ("none",))

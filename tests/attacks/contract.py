@@ -49,6 +49,11 @@ class AttackContract(ABC):
         assert all(type(value) is float for value in result.loss_curve)
         assert bool(torch.isfinite(torch.tensor(result.loss_curve)).all())
 
+    def test_the_best_counts(self, result: Reconstruction) -> None:
+        """Not the last: an attacker that got worse as it ran keeps what it had."""
+        for value in result.loss_curve:
+            assert result.loss_curve[-1] <= value * (1 + 1e-6)
+
     def test_the_seed_decides(self, attack: Attack, result: Reconstruction, world: World) -> None:
         torch.manual_seed(77)  # torch's own generator has no say
         again = attack.reconstruct(world.feature, self.knowledge(world), random=seeded())

@@ -53,6 +53,19 @@ def test_the_curve_ends_with_what_is_returned() -> None:
     assert found.curve[-2] > 1.1 * found.curve[-1]  # where the last step led
 
 
+def test_the_better_of_two_is_so_row_by_row() -> None:
+    goal = torch.rand(4, 3, 4, 4, generator=seeded())
+    near = goal + torch.tensor([0.1, 0.4, 0.1, 0.4]).view(4, 1, 1, 1)
+    far = goal + torch.tensor([0.4, 0.1, 0.4, 0.1]).view(4, 1, 1, 1)
+    how = {"draw": same, "project": same, "steps": 0, "rate": 0.1, "variation_weight": 0.0}
+    one, other = (descend(same, goal, start=start, **how) for start in (near, far))
+    best = one.better_of(other)
+    assert torch.equal(best.value[::2], near[::2]) and torch.equal(best.value[1::2], far[1::2])
+    assert torch.equal(best.distance, torch.minimum(one.distance, other.distance))
+    assert best.curve[:-1] == one.curve[:-1]
+    assert best.curve[-1] == float(best.distance.mean()) < one.curve[-1]
+
+
 def test_each_row_descends_by_itself() -> None:
     goal = torch.rand(3, 3, 4, 4, generator=seeded())
     start = torch.rand(3, 3, 4, 4, generator=seeded(1))

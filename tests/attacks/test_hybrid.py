@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
 from fl_crafter.attacks.base import Attack, Reconstruction
+from fl_crafter.attacks.descent import relative_distance
 from fl_crafter.attacks.hybrid import WhiteBoxHybrid, blocks_of
 from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.inversion.inverters import LevenbergMarquardt
@@ -50,3 +52,13 @@ def test_the_blocks_together_are_the_generator(world: World) -> None:
         value = block(value)
     torch.testing.assert_close(value, world.generator(latent))
     assert len(blocks) == 4  # behind the linear layer, and behind each doubling
+
+
+def test_the_curve_joins_all_stages_and_ends_with_what_is_returned(world: World) -> None:
+    hybrid = WhiteBoxHybrid(latent=LATENTS, steps=3, variation_weight=0.0, micro_batch=4)
+    found = hybrid.reconstruct(world.feature, knowledge_of(world), random=seeded())
+    # the start and each step of every block, and at last the nearest
+    assert len(found.loss_curve) == 4 * (3 + 1) + 1
+    with torch.no_grad():
+        reached = relative_distance(world.encoder(found.image), world.feature)
+    assert found.loss_curve[-1] == pytest.approx(float(reached.mean()), rel=1e-4)

@@ -103,7 +103,7 @@ def test_a_good_evaluation_passes() -> None:
         ({"white_box": 0.3, "black_box": 0.95, "adaptive": 0.95}, {}, "white box at least"),
         ({"white_box": 0.95, "black_box": 0.95, "adaptive": 0.3}, {}, "adaptive at least"),
         (GOOD, {"zero_gradients": 0.5}, "no zero gradients"),
-        (GOOD, {"curve": (2.0, 1.0, 1.5)}, "the best epoch"),
+        (GOOD, {"curve": (2.0, 1.0, 1.2, 0.9)}, "searches settle"),
     ],
 )
 def test_a_weak_attack_is_flagged(named: dict[str, float], changes: Any, name: str) -> None:
@@ -127,6 +127,16 @@ def test_a_broken_defence_is_flagged_at_its_point_only(changes: Any, name: str) 
     assert only.name.startswith(name) and only.point == "crafter-1"
     rows = attack_results(cells, identity=IDENTITY, checks=checks, how=HOW)
     assert {row.point: row.reliable for row in rows} == {"none": True, "crafter-1": False}
+
+
+def test_only_attacks_that_step_can_settle() -> None:
+    def settled(*curve: float) -> list[float | None]:
+        checks = check_cells([cell(GOOD, curve=curve)], oracle=ORACLE, bounds=BOUNDS)
+        return [check.figure for check in checks if check.name == "searches settle"]
+
+    assert settled() == settled(0.3) == settled(0.3, 0.2) == []
+    assert settled(2.0, 1.5, 0.5) == [1.0]
+    assert settled(2.0, 1.0, 1.5, 0.5) == [1.5]  # a better restart does not excuse the course
 
 
 def test_a_dead_gradient_wants_an_attack_that_needs_none() -> None:

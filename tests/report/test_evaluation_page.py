@@ -135,6 +135,32 @@ def test_a_page_without_doubts_says_so() -> None:
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_the_page_and_the_table_say_what_was_measured_with_what() -> None:
+    first = results(reliable=True)
+    plain, table = render_evaluation(first, {}), markdown(first)
+    assert "320, 64 px" in plain and "<dd>4000</dd>" in plain
+    assert "as it was before; in development" in plain
+    assert "as it was before, in development" in table
+    trained = first.worst_case[0].model_copy(update={"defence": "advlearn"})
+    changed = {"size": 112, "public_data": "lfw", "learnt": "300 public photographs"}
+    other = first.model_copy(update=changed | {"worst_case": (*first.worst_case, trained)})
+    page, table = render_evaluation(other, {}), markdown(other)
+    assert "320, 112 px" in page and "<dd>4000 of LFW</dd>" in page
+    lessons = "as it was before, trained on 300 public photographs, but those of the trained"
+    assert lessons in page and lessons in table
+
+
+def test_tables_hold_the_floors_of_every_judge() -> None:
+    first = results(reliable=True)
+    both = {"evaluators": ("SFace", "second")}
+    for name in ("oracle", "floors"):
+        known = getattr(first, name)
+        both[name] = known | {"second": known["SFace"]}
+    table = markdown(first.model_copy(update=both))
+    for judge in ("SFace", "second"):
+        assert f"Floors ({judge}, top-1): average face 0.012; random face 0.023" in table
+
+
 def test_a_failed_check_is_marked_wherever_it_stands() -> None:
     doubtful = results(reliable=False)
     page = render_evaluation(doubtful, {})

@@ -97,3 +97,11 @@ def test_a_study_may_hold_trained_defences_alone(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(own)
     done = CliRunner().invoke(app, ["study", "run", str(tmp_path / "own.toml")])
     assert "own.toml trains advlearn on photographs; give their folder as --root" in done.output
+
+
+def test_a_folder_of_public_photographs_that_no_study_asks_for_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(SMALL)
+    done = CliRunner().invoke(app, ["study", "run", str(path), "--public-root", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "--public-root is given and" in done.output and "names no public_data" in done.output
