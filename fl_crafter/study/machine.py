@@ -8,8 +8,6 @@ from pathlib import Path
 
 import torch
 
-import fl_crafter
-
 
 def machine() -> str:
     """On what this runs, in a few words."""
@@ -36,7 +34,7 @@ def commit() -> str:
 
     The first call decides: a long run goes on with the code that it began with.
     """
-    root = Path(fl_crafter.__file__).parents[1]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return ""
     command = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--dirty=-changed"]

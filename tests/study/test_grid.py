@@ -10,13 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import fl_crafter
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.results import Results, read_results, write_results
 from fl_crafter.report.pictures import Pictures
-from fl_crafter.study import grid
+from fl_crafter.study import grid, machine
 from fl_crafter.study.bench import Bench
-from fl_crafter.study.machine import commit, versions
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.table import markdown, write_tables
 
@@ -152,11 +150,11 @@ def test_another_cloud_model_is_measured_and_checked_anew(
 def test_cells_name_the_commit_of_a_checkout(
     evaluated: tuple[Plan, Bench, Path, Results], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert evaluated[3].versions.get("commit", "") == commit()
-    commit.cache_clear()
-    monkeypatch.setattr(fl_crafter, "__file__", str(tmp_path / "fl_crafter" / "__init__.py"))
-    assert commit() == "" and "commit" not in versions()
-    commit.cache_clear()
+    assert evaluated[3].versions.get("commit", "") == machine.commit()
+    machine.commit.cache_clear()
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "fl_crafter/study/machine.py"))
+    assert machine.commit() == "" and "commit" not in machine.versions()
+    machine.commit.cache_clear()
 
 
 def test_other_processes_may_measure(
