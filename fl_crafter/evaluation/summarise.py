@@ -4,16 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fl_crafter.evaluation.bootstrap import Resampling
-from fl_crafter.evaluation.checks import (
-    Named,
+from fl_crafter.evaluation.checks import Named, no_better
+from fl_crafter.evaluation.evaluate import Evaluation
+from fl_crafter.evaluation.record import NO_DEFENCE, Chance, Summary
+from fl_crafter.evaluation.setup_checks import (
     enough_people,
     is_there_a_reference,
     judge_sees,
     near_oracle,
-    no_better,
 )
-from fl_crafter.evaluation.evaluate import Evaluation
-from fl_crafter.evaluation.record import NO_DEFENCE, Chance, Summary
 from fl_crafter.evaluation.truth import PrivateTruth
 
 

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.bootstrap import Resampling
 from fl_crafter.evaluation.cell import Cell
-from fl_crafter.evaluation.checks import check_cells, check_setup
+from fl_crafter.evaluation.checks import check_cells
 from fl_crafter.evaluation.collect import attack_results, linkabilities, worst_cases
 from fl_crafter.evaluation.results import Check, Results
+from fl_crafter.evaluation.setup_checks import check_setup
 from fl_crafter.files import write_text
 from fl_crafter.progress import Remaining
 from fl_crafter.study.audit import audit

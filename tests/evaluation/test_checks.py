@@ -7,10 +7,11 @@ import torch
 
 from fl_crafter.evaluation import Resampling
 from fl_crafter.evaluation.cell import Cell, Guess, Judged, Likeness, Release
-from fl_crafter.evaluation.checks import Bounds, Kinds, check_cells, check_setup
+from fl_crafter.evaluation.checks import Bounds, Kinds, check_cells
 from fl_crafter.evaluation.collect import attack_results, worst_cases
 from fl_crafter.evaluation.record import Chance, Identification
 from fl_crafter.evaluation.results import Check
+from fl_crafter.evaluation.setup_checks import check_setup
 
 PHOTOS = 40
 IDENTITY = torch.arange(PHOTOS) // 2
