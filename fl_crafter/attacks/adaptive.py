@@ -30,8 +30,9 @@ class AdaptiveDecoder(Attack):
         batch_size: faces per step.
         learning_rate: peak of the schedule.
         start: what is trained. `prepared` is the decoder of clean features, the best start where
-            the defence leaves a face in its place, or the one that a trained defence played
-            against and stores, where that draws the attacker's own faces better. Two start from
+            the defence leaves a face in its place, on features as they are or brought to the spread
+            of clean ones, or the one that a trained defence played against and stores: what draws
+            the attacker's own faces best. Two start from
             random weights: `convolutional`, and `dense`, which does not need the feature's layout.
             `generator` re-tunes the generator and the amortiser before it, and so keeps a prior of
             faces.
@@ -82,7 +83,8 @@ class AdaptiveDecoder(Attack):
     ) -> nn.Module:
         feature = queries.released
         if self.start == "prepared":
-            known = [knowledge.decoder, knowledge.defence_decoder]
+            rescaled = Rescaled(knowledge.decoder, feature, queries.clean).to(feature)
+            known = [knowledge.decoder, rescaled, knowledge.defence_decoder]
             return min((each for each in known if each), key=partial(_error, queries=queries))
         if self.start == "generator":
             if knowledge.amortiser is None:

@@ -7,9 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
+from fl_crafter.attacks.queries import features_of
 from fl_crafter.inversion.inverters import Inverter, LevenbergMarquardt
 from fl_crafter.inversion.problem import InversionProblem, latent_inversion
 from fl_crafter.progress import in_parts
+
+PUBLIC = 256  # faces that tell how much features vary
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,14 @@ class WhiteBoxLatent(Attack):
     The published attack takes 600 momentum steps from one random start. This one takes damped
     Gauss-Newton steps from an amortised start and, if asked, from the best of several random ones
     (which never won over the amortised start on the ORL faces), and chooses among the results by
-    the feature distance, never by the truth.
+    the objective, never by the truth.
 
     Attributes:
         inverter: runs from every start.
         restarts: random starts beside the amortised one.
         candidates: latents drawn for each random start, of which the nearest in feature is taken.
-        latent_weight: of the latent prior in the objective.
+        latent_weight: of the latent prior in the objective, in units of the variance of public
+            features.
         micro_batch: features inverted at once.
         probes: of the average curvature; see `InversionProblem.preconditioned`.
         problem: what is minimised, with the average curvature that preconditions it; None
@@ -35,7 +39,7 @@ class WhiteBoxLatent(Attack):
     inverter: Inverter = LevenbergMarquardt(steps=8, inner_iterations=4, damping=1e-3)
     restarts: int = 0
     candidates: int = 8
-    latent_weight: float = 1e-3
+    latent_weight: float = 6e-4
     micro_batch: int = 32
     probes: int | None = None
     problem: InversionProblem | None = field(default=None, repr=False, compare=False)
@@ -43,9 +47,10 @@ class WhiteBoxLatent(Attack):
 
     def prepare(self, knowledge: AttackerKnowledge, *, random: torch.Generator) -> "WhiteBoxLatent":
         """See `Attack`; estimates the average curvature."""
-        problem = latent_inversion(
-            knowledge.generator, knowledge.encoder, latent_weight=self.latent_weight
-        )
+        # an encoder of small features must not leave the prior alone
+        some = features_of(knowledge.encoder, knowledge.public_image[:PUBLIC])
+        weight = self.latent_weight * float(some.var(0).mean().clamp_min(1e-12))
+        problem = latent_inversion(knowledge.generator, knowledge.encoder, latent_weight=weight)
         like = torch.empty(0, knowledge.generator.latent_size, device=knowledge.device)
         return replace(
             self, problem=problem.preconditioned(like, random=random, probes=self.probes)

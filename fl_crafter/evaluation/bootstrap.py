@@ -75,7 +75,8 @@ def rate_interval(
     """95% interval of the share of photographs with a hit, never narrower than Wilson's.
 
     Where no photograph, or every one, is a hit, all resamples agree and the bootstrap alone would
-    claim certainty. So the interval also spans Wilson's for independent photographs.
+    claim certainty. So the interval also spans Wilson's for as many trials as there are people:
+    how alike the photographs of one are, such a share does not tell.
 
     Args:
         hit: true or false for each photograph, or the share of seeds with a hit.
@@ -83,7 +84,8 @@ def rate_interval(
         how: number of resamples and seed.
     """
     low, high = mean_interval(hit.double(), identity, how=how)
-    wilson_low, wilson_high = wilson_interval(float(hit.double().sum()), len(hit))
+    people = len(identity.unique())
+    wilson_low, wilson_high = wilson_interval(float(hit.double().mean()) * people, people)
     return min(low, wilson_low), max(high, wilson_high)
 
 

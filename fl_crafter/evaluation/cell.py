@@ -5,14 +5,15 @@ who is on them; people join again when cells become results.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from fl_crafter.evaluation.metrics import chance
-from fl_crafter.evaluation.record import Chance, Cosine, Finite, Record, Seconds, Share
-from fl_crafter.evaluation.verification import FALSE_ACCEPTANCE_RATES, accepted, roc
+from fl_crafter.evaluation.metrics import chance, chance_of
+from fl_crafter.evaluation.record import ChanceOfRates, Cosine, Finite, Record, Seconds, Share
+from fl_crafter.evaluation.verification import FALSE_ACCEPTANCE_RATES, acceptances
 
 
 class Guess(Record):
@@ -28,7 +29,7 @@ class Guess(Record):
 
     rank: tuple[int, ...]
     accepted: dict[str, tuple[bool, ...]]
-    chance: Chance
+    chance: ChanceOfRates
     roc: dict[str, Share]
 
     def within(self, count: int) -> Bool[Tensor, "photographs"]:
@@ -48,15 +49,32 @@ def guess(
         score: higher for a person who is more likely.
         column: the true person's place.
     """
-    claims = {
-        f"{far:g}": tuple(accepted(score, column, far=far).tolist())
-        for far in FALSE_ACCEPTANCE_RATES
-    }
+    return _guess(rank, _claims(score, column), column)
+
+
+Claims = dict[str, Bool[Tensor, "count people"]]
+"""By false acceptance rate, whether each photograph is accepted as each person."""
+
+
+def _claims(score: Tensor, column: Tensor) -> Claims:
+    return {f"{far:g}": acceptances(score, column, far=far) for far in FALSE_ACCEPTANCE_RATES}
+
+
+def _guess(rank: Tensor, claims: Claims, column: Tensor) -> Guess:
+    def own(table: Tensor) -> list[Any]:
+        return table.gather(1, column[:, None])[:, 0].tolist()
+
+    accepted = {far: tuple(own(claim)) for far, claim in claims.items()}
     return Guess(
-        rank=tuple(rank.gather(1, column[:, None])[:, 0].tolist()),
-        accepted=claims,
-        chance=Chance(top1=chance(rank, column, within=1), top5=chance(rank, column, within=5)),
-        roc={f"{far:g}": rate for far, rate in roc(score, column).items()},
+        rank=tuple(own(rank)),
+        accepted=accepted,
+        chance=ChanceOfRates(
+            top1=chance(rank, column, within=1),
+            top5=chance(rank, column, within=5),
+            tar_far_1e2=chance_of(claims["0.01"], column),
+            tar_far_1e3=chance_of(claims["0.001"], column),
+        ),
+        roc={far: sum(each) / len(each) for far, each in accepted.items()},
     )
 
 
@@ -132,7 +150,7 @@ class Cell(Record):
         development_interval: of `development_auc`.
         likeness: by attack.
         judged: by evaluator and attack.
-        worst_case: by evaluator: each person's best rank and score over all attacks.
+        worst_case: by evaluator; see `worst_guess`.
         linked: by evidence, such as `released features`: see `linkability`; empty where other
             photographs were left out.
     """
@@ -167,6 +185,12 @@ def worst_guess(
     score: Mapping[str, Float[Tensor, "count people"]],
     column: Int64[Tensor, "count"],
 ) -> Guess:
-    """The per-sample worst case: everybody's best rank and best score over all attacks."""
+    """The per-sample worst case: what any of the attacks names, or has accepted.
+
+    Each attack has a threshold of its own. With one for all, an attack that gives everybody high
+    scores, such as an average face, would hide what another one sees.
+    """
     best_rank = torch.stack(list(rank.values())).amin(0)
-    return guess(best_rank, torch.stack(list(score.values())).amax(0), column)
+    claims = [_claims(own, column) for own in score.values()]
+    anyone = {far: torch.stack([own[far] for own in claims]).any(0) for far in claims[0]}
+    return _guess(best_rank, anyone, column)

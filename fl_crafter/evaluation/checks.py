@@ -14,7 +14,7 @@ from torch import Tensor
 from fl_crafter.assets.trained import ADVLEARN, TIPRDC
 from fl_crafter.evaluation.bootstrap import Resampling, mean_interval
 from fl_crafter.evaluation.cell import Cell
-from fl_crafter.evaluation.collect import by_point, hits
+from fl_crafter.evaluation.collect import FUSED, LABELS, by_point, hits
 from fl_crafter.evaluation.record import NO_DEFENCE, Identification
 from fl_crafter.evaluation.results import Check
 from fl_crafter.evaluation.setup_checks import near_oracle
@@ -103,6 +103,7 @@ def check_cells(cells: Iterable[Cell], *, oracle: Identification, bounds: Bounds
         else:
             checks += _release(point, own, bounds)
         checks += _searches_settle(point, own)
+        checks += _more_evidence(point, own, bounds)
         checks += _has_learnt(point, own, bounds)
         checks.append(
             no_better(
@@ -226,6 +227,25 @@ def _has_learnt(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
             point=point,
             text=f"{best} draws with a structural similarity of {like[best]:.3f}, the average face "
             f"has {floor:.3f}; at least {LEARNT:.0%} of that are wanted",
+        )
+    ]
+
+
+def _more_evidence(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
+    """Who has features and labels must link as well as by the labels alone."""
+    if not all({LABELS, FUSED} <= cell.linked.keys() for cell in own):
+        return []
+    one, both = (
+        {name: hits((cell.linked[name] for cell in own), within=1)} for name in (LABELS, FUSED)
+    )
+    return [
+        no_better(
+            "features and labels at least as good as labels",
+            weaker=one,
+            stronger=both,
+            identity=bounds.identity,
+            how=bounds.how,
+            point=point,
         )
     ]
 

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from fl_crafter.evaluation.bootstrap import Interval, Resampling, rate_interval
 from fl_crafter.evaluation.cell import Cell, Guess
-from fl_crafter.evaluation.record import Chance
+from fl_crafter.evaluation.record import ChanceOfRates
 from fl_crafter.evaluation.results import AttackResult, Check, Linkability, WorstCase
 
 UTILITY_WEIGHT = "utility_weight"
 LABELS = "labels"
+FUSED = "released features and labels"
 
 
 def reliable(point: str, checks: Iterable[Check]) -> bool:
@@ -157,9 +158,8 @@ def _rates(guesses: list[Guess], identity: Tensor, how: Resampling) -> dict[str,
     intervals: dict[str, Interval] = {
         name: rate_interval(share, identity, how=how) for name, share in shares.items()
     }
-    chance = Chance(
-        top1=_mean(g.chance.top1 for g in guesses), top5=_mean(g.chance.top5 for g in guesses)
-    )
+    chances = [guess.chance.model_dump() for guess in guesses]
+    chance = ChanceOfRates(**{name: _mean(own[name] for own in chances) for name in shares})
     rates = {name: float(share.mean()) for name, share in shares.items()}
     return {**rates, "intervals": intervals, "chance": chance}
 

@@ -75,8 +75,13 @@ def chance(
     With one ranking per image this is `within` / people. With the best of several rankings, which
     is how attacks and alignments are combined, it is higher.
     """
-    frequency = torch.bincount(column, minlength=rank.shape[1]).double() / len(column)
-    return float(((rank < within).double() @ frequency).mean())
+    return chance_of(rank < within, column)
+
+
+def chance_of(hit: Bool[Tensor, "count people"], column: Int64[Tensor, "count"]) -> float:
+    """The same where `hit` says of each image and person whether it would count."""
+    frequency = torch.bincount(column, minlength=hit.shape[1]).double() / len(column)
+    return float((hit.double() @ frequency).mean())
 
 
 def pair_similarity(

@@ -32,6 +32,19 @@ class Chance(Record):
     top5: Share
 
 
+class ChanceOfRates(Chance):
+    """The same with verification.
+
+    Attributes:
+        tar_far_1e2: share accepted where 1% of wrong claims are; None in results of before it was
+            measured.
+        tar_far_1e3: the same at 0.1%.
+    """
+
+    tar_far_1e2: Share | None = None
+    tar_far_1e3: Share | None = None
+
+
 class Identification(Record):
     """How often the evaluator names the right person, closed set.
 

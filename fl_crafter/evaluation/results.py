@@ -5,7 +5,7 @@ from pathlib import Path
 from fl_crafter.assets.trained import TRAINED
 from fl_crafter.evaluation.cell import point_name
 from fl_crafter.evaluation.record import (
-    Chance,
+    ChanceOfRates,
     Cosine,
     Finite,
     Identification,
@@ -64,7 +64,8 @@ class Rates(Setting):
     Attributes:
         top1: share of the photographs whose person comes first.
         top5: share whose person is among the first five.
-        tar_far_1e2: share accepted as their person where 1% of wrong claims are.
+        tar_far_1e2: share accepted as their person where 1% of wrong claims are; None in worst
+            cases of before each attack had a threshold of its own, which showed too few.
         tar_far_1e3: the same at 0.1%.
         intervals: 95%, over people, by figure.
         chance: what the same rule gets when the truth is permuted among the photographs.
@@ -72,10 +73,10 @@ class Rates(Setting):
 
     top1: Share
     top5: Share
-    tar_far_1e2: Share
-    tar_far_1e3: Share
+    tar_far_1e2: Share | None
+    tar_far_1e3: Share | None
     intervals: dict[str, tuple[Finite, Finite]]
-    chance: Chance
+    chance: ChanceOfRates
 
 
 class AttackResult(Rates):
@@ -112,7 +113,7 @@ class WorstCase(Rates):
         seeds: that were run.
         top1_by_seed: in their order.
         best_attack: the single attack that names the most.
-        roc: true acceptance rate by false acceptance rate.
+        roc: true acceptance rate by the false acceptance rate of each attack.
         utility_auc: of the released features, with the cloud model as it was (deployment).
         development_auc: with the cloud model that went on learning from released features; None
             in results of before it was measured.

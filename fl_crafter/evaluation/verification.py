@@ -1,7 +1,5 @@
 """Verification: is a reconstruction of this person accepted as this person, and at what price?"""
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -9,10 +7,10 @@ from torch import Tensor
 FALSE_ACCEPTANCE_RATES = (1e-3, 1e-2, 1e-1)
 
 
-def accepted(
+def acceptances(
     score: Float[Tensor, "count people"], column: Int64[Tensor, "count"], *, far: float
-) -> Bool[Tensor, "count"]:
-    """Whether each row is accepted as its own person, where `far` of all wrong claims are.
+) -> Bool[Tensor, "count people"]:
+    """Whether each row is accepted as each person, where `far` of all wrong claims are.
 
     The threshold is the lowest that accepts at most that share of the impostor scores, those of a
     row with everybody else. Ties with it are refused, so that a score that says nothing accepts
@@ -33,14 +31,4 @@ def accepted(
     if not len(impostor):
         raise ValueError("verification needs at least one row and two people")
     threshold = impostor.sort(descending=True).values[int(far * len(impostor))]
-    return score[own] > threshold
-
-
-def roc(
-    score: Float[Tensor, "count people"],
-    column: Int64[Tensor, "count"],
-    *,
-    rates: Sequence[float] = FALSE_ACCEPTANCE_RATES,
-) -> dict[float, float]:
-    """True acceptance rate at each false acceptance rate; chance is the rate itself."""
-    return {far: float(accepted(score, column, far=far).double().mean()) for far in rates}
+    return score > threshold

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from fl_crafter.models.decoder import Rescaled
 from fl_crafter.models.split import SplitModel
 from fl_crafter.protection import InOwnShape
 from fl_crafter.study.knowledge import (
+    QUERY_SHARE,
     RELEARNING,
     attacker_knowledge,
     scaled,
@@ -33,13 +35,17 @@ from fl_crafter.study.knowledge import (
     with_generator,
 )
 from fl_crafter.study.named import named_function, named_generator
-from fl_crafter.study.photographs import public_photographs, restricted, spread_over_people
+from fl_crafter.study.photographs import (
+    public_photographs,
+    restricted,
+    sketch,
+    spread_over_people,
+)
 from fl_crafter.study.plan import SHIPPED_SIZE, Plan
 from fl_crafter.study.points import Point
 from fl_crafter.study.task import victim
 
 CHUNK = 64
-QUERY_SHARE = 4  # one in so many public photographs is kept from the defences, for queries
 ORACLE = "oracle"
 
 
@@ -85,6 +91,11 @@ class Bench:
     def test(self) -> Int64[Tensor, "tests"]:
         """Positions in `faces` of the test photographs."""
         return self.truth[self.main].test
+
+    @cached_property
+    def photographs(self) -> list[float]:
+        """What tells the test photographs and the public ones from others; see `sketch`."""
+        return sketch(self.faces.image[self.test]) + sketch(self.knowledge.public_image)
 
     @property
     def identity(self) -> Int64[Tensor, "tests"]:

@@ -23,6 +23,7 @@ from fl_crafter.study.bench import Bench, open_bench
 from fl_crafter.study.floors import floors
 from fl_crafter.study.machine import machine, versions
 from fl_crafter.study.measure import Pictures, measure
+from fl_crafter.study.photographs import are_alike
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.points import Point
 from fl_crafter.training.loop import write_safetensors
@@ -57,7 +58,7 @@ def run_cells(
 ) -> None:
     """Measure cells and write each whole, with its pictures beside it."""
     remaining = Remaining(len(chosen))
-    made_with = {"machine": machine(), "versions": versions(), "learnt": bench.learnt}
+    made_with = {"machine": machine(), "versions": versions(), **_of_bench(bench)}
     for point, seed in chosen:
         began = time.monotonic()
         cell, pictures = measure(bench, point, seed)
@@ -90,7 +91,7 @@ def read_cell(out: Path, task: Task, plan: Plan) -> Cell | None:
         stored = json.loads(path.read_text("utf-8"))
         if stored["plan"] != _fixed(plan, task[0]):
             raise InputError(f"{path} is of another evaluation; name another folder with --out.")
-        if not {"machine", "versions", "learnt"} <= set(stored["made_with"]):
+        if not {"machine", "versions", "learnt", "photographs"} <= set(stored["made_with"]):
             raise KeyError("made_with")
         return Cell.model_validate_json(json.dumps(stored["cell"]))
     except (ValueError, KeyError, TypeError, ValidationError) as error:
@@ -143,33 +144,40 @@ def evaluate(
         elsewhere()
         left = missing(plan, out)
     bench = open_bench(plan)
-    _check_clouds(plan, out, bench)
+    _check_photographs(plan, out, bench)
     run_cells(plan, left, out, bench=bench, announce=announce)
     announce("the evaluation checks itself")
     checks = _audited(plan, out, bench)
     return _results(plan, out, bench, checks, command=command, seconds=time.monotonic() - began)
 
 
-def _check_clouds(plan: Plan, out: Path, bench: Bench) -> None:
-    """Refuse cells of a cloud model that learnt from other photographs.
+def _of_bench(bench: Bench) -> dict[str, Any]:
+    """What a plan does not say, and must be the same for cells to stand in one table."""
+    return {"learnt": bench.learnt, "photographs": bench.photographs}
+
+
+def _check_photographs(plan: Plan, out: Path, bench: Bench) -> None:
+    """Refuse cells of other photographs, or of a cloud model that learnt from others.
 
     Raises:
         InputError: a cell is of one.
     """
     for task in tasks(plan):
         path = cell_path(out, task)
-        if path.is_file() and _made_with(path)["learnt"] != bench.learnt:
-            raise InputError(
-                f"{path} is of a cloud model that learnt from other photographs; name another "
-                "folder with --out."
-            )
+        if not path.is_file():
+            continue
+        known = _made_with(path)
+        alike = are_alike(known["photographs"], bench.photographs)
+        if not alike or known["learnt"] != bench.learnt:
+            what = "a cloud model that learnt from other photographs" if alike else "other faces"
+            raise InputError(f"{path} is of {what}; name another folder with --out.")
 
 
 def _audited(plan: Plan, out: Path, bench: Bench) -> list[Check]:
     """The checks that need computing, from their file where it is of the same plan and defences."""
     made_for: dict[str, Any] = plan.fixed() | {
         "points": {point.name: point.fixed() for point in plan.points()},
-        "learnt": bench.learnt,
+        **_of_bench(bench),
     }
     path = out / AUDIT
     if path.is_file():

@@ -18,6 +18,8 @@ from fl_crafter.models.generator import ImageGenerator
 from fl_crafter.models.split import SplitModel
 from fl_crafter.protection import Protector
 
+QUERY_SHARE = 4  # one of so many public faces is for queries
+
 RELEARNING = {"smoke": 2, "cpu": 600, "gpu": 1500}
 """Steps in which the eavesdropper's decoder learns another encoder, by budget."""
 
@@ -112,6 +114,15 @@ def with_encoder(
     return replace(knowledge, decoder=decoder)
 
 
+def apart(
+    public_image: Float[Tensor, "count 3 height width"], *, random: torch.Generator
+) -> tuple[Float[Tensor, "held 3 height width"], Float[Tensor, "kept 3 height width"]]:
+    """Faces that a defence is built from, and those that it is queried with, drawn."""
+    order = torch.randperm(len(public_image), generator=random)
+    kept = len(order) // QUERY_SHARE
+    return public_image[order[kept:]], public_image[order[:kept]]
+
+
 def with_defence(
     knowledge: AttackerKnowledge,
     name: str,
@@ -122,6 +133,9 @@ def with_defence(
     model: SplitModel | None = None,
 ) -> AttackerKnowledge:
     """What an adaptive eavesdropper knows: the defence too, rebuilt from its own public faces.
+
+    A quarter of them it keeps to query the defence with: those that the defence holds it treats
+    unlike a private face, and releases as they are if it releases the nearest one.
 
     Args:
         knowledge: of an eavesdropper that is not adaptive.
@@ -134,14 +148,16 @@ def with_defence(
     Raises:
         InputError: there is no such defence, or it does not go with that model.
     """
+    held, kept = apart(knowledge.public_image, random=random)
+    knowledge = replace(knowledge, query_image=kept)
     if model is not None:
-        own = Protector(model, public=knowledge.public_image, defence=name).defence
+        own = Protector(model, public=held, defence=name).defence
         return replace(knowledge, release=lambda part: own.protect(part, random=random).feature)
     defence = build_defence(
         name,
         encoder=knowledge.encoder,
         cloud=load_encoder(weights).cloud.to(knowledge.device),
-        public_feature=features_of(knowledge.encoder, knowledge.public_image),
+        public_feature=features_of(knowledge.encoder, held),
         settings=settings,
         weights=weights,
     )

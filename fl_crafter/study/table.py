@@ -62,7 +62,8 @@ def _made(results: Results) -> str:
 def _appearance(results: Results, evaluator: str) -> str:
     attacks = list(results.attacks)
     head = ["defence", "setting", "AUC, deployment", "AUC, development", *map(_words, attacks)]
-    head += [f"worst case, {evaluator} top-1", "top-5", "TAR at FAR 1%", "chance"]
+    head += [f"worst case, {evaluator} top-1", "top-5", "chance of top-1"]
+    head += ["accepted by any attack at FAR 1%", "chance"]
     rows = []
     for worst in (w for w in results.worst_case if w.evaluator == evaluator):
         own = [r for r in results.results if r.evaluator == evaluator and r.point == worst.point]
@@ -76,8 +77,9 @@ def _appearance(results: Results, evaluator: str) -> str:
                 *(f"{sum(each) / len(each):.3f}" if each else "–" for each in single),
                 _rate(worst, "top1"),
                 f"{worst.top5:.3f}",
-                _rate(worst, "tar_far_1e2"),
                 f"{worst.chance.top1:.3f}",
+                _rate(worst, "tar_far_1e2"),
+                _share(worst.chance.tar_far_1e2),
             ]
         )
     return _table(head, rows)
@@ -125,8 +127,14 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _rate(own: Rates, figure: str) -> str:
+    if getattr(own, figure) is None:
+        return "–"
     low, high = own.intervals[figure]
     return f"{getattr(own, figure):.3f} ({low:.3f}–{high:.3f})"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _mark(own: Rates) -> str:

@@ -93,6 +93,18 @@ def test_a_feature_a_hundred_times_as_large_is_no_protection(world: World) -> No
     assert errors[1] == pytest.approx(errors[0], rel=0.02)
 
 
+def test_a_defence_that_only_rescales_is_none(world: World) -> None:
+    """The encoder is as usual, and what is released two hundred times as large and shifted."""
+    image = pictures(12, seed=3)
+    with torch.no_grad():
+        feature = world.encoder(image)
+    learn = AdaptiveDecoder(steps=20, batch_size=8)
+    plain = replace(knowing(world), release=lambda each: each)
+    large = replace(knowing(world), release=lambda each: 200 * each + 50)
+    wanted = error(learn, feature, image, plain)
+    assert error(learn, 200 * feature + 50, image, large) == pytest.approx(wanted, rel=0.05)
+
+
 class _Times(torch.nn.Module):
     def __init__(self, factor: float) -> None:
         super().__init__()

@@ -117,3 +117,24 @@ def test_more_steps_come_nearer(world: World) -> None:
         for steps in (1, 12)
     )
     assert bool((many <= few * (1 + 1e-4)).all()) and float(many.mean()) < float(few.mean())
+
+
+def test_an_encoder_of_small_features_is_inverted_as_well(world: World) -> None:
+    """The prior is weighed against features of their own size."""
+    images = []
+    for size in (1.0, 0.01):
+        encoder = nn.Sequential(world.encoder, _Times(size))
+        knowledge = replace(knowledge_of(world), encoder=encoder, amortiser=None)
+        attack = WhiteBoxLatent(inverter=QUICK)
+        found = attack.reconstruct(size * world.feature, knowledge, random=seeded())
+        images.append(found.image)
+    torch.testing.assert_close(images[1], images[0], atol=0.02, rtol=0)
+
+
+class _Times(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.factor * value

@@ -69,7 +69,18 @@ def test_agreement_of_all_photographs_is_not_certainty(hit):
     low, high = rate_interval(
         torch.full((100,), hit), torch.arange(20).repeat(5), how=Resampling(resamples=100)
     )
-    assert high - low == pytest.approx(0.03699, abs=1e-4)
+    # five photographs of one person may be one trial: as sure as 20 people make, not 100
+    assert high - low == pytest.approx(0.16113, abs=1e-4)
+
+
+def test_the_interval_covers_what_people_have_in_common() -> None:
+    """All photographs of a person agree: a tenth of people is named, ten are seen."""
+    random, identity, covered = torch.Generator().manual_seed(0), torch.arange(10).repeat(30), 0
+    for _ in range(200):
+        named = torch.rand(10, generator=random) < 0.1
+        low, high = rate_interval(named[identity], identity, how=Resampling(resamples=100))
+        covered += low <= 0.1 <= high
+    assert covered >= 180
 
 
 def test_resamples_without_a_value_are_left_out():

@@ -9,7 +9,7 @@ from fl_crafter.evaluation import Resampling
 from fl_crafter.evaluation.cell import Cell, Guess, Judged, Likeness, Release
 from fl_crafter.evaluation.checks import Bounds, Kinds, check_cells
 from fl_crafter.evaluation.collect import attack_results, worst_cases
-from fl_crafter.evaluation.record import Chance, Identification
+from fl_crafter.evaluation.record import Chance, ChanceOfRates, Identification
 from fl_crafter.evaluation.results import Check
 from fl_crafter.evaluation.setup_checks import check_setup
 
@@ -32,7 +32,7 @@ def guessed(share: float) -> Guess:
     return Guess(
         rank=tuple(0 if each else 7 for each in hit),
         accepted={far: tuple(hit) for far in ("0.001", "0.01", "0.1")},
-        chance=Chance(top1=0.05, top5=0.25),
+        chance=ChanceOfRates(top1=0.05, top5=0.25, tar_far_1e2=0.01, tar_far_1e3=0.001),
         roc={"0.001": share, "0.01": share, "0.1": share},
     )
 

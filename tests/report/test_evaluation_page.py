@@ -8,7 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from fl_crafter.cli.main import app
-from fl_crafter.evaluation.record import Chance
+from fl_crafter.evaluation.record import ChanceOfRates
 from fl_crafter.evaluation.results import (
     AttackResult,
     Check,
@@ -29,7 +29,7 @@ RATES = {
     "top5": 0.5,
     "tar_far_1e2": 0.3,
     "tar_far_1e3": 0.1,
-    "chance": Chance(top1=0.01, top5=0.05),
+    "chance": ChanceOfRates(top1=0.01, top5=0.05, tar_far_1e2=0.02, tar_far_1e3=0.002),
 }
 
 

@@ -15,6 +15,7 @@ from fl_crafter.evaluation.results import Results, read_results, write_results
 from fl_crafter.report.pictures import Pictures
 from fl_crafter.study import grid, machine
 from fl_crafter.study.bench import Bench
+from fl_crafter.study.photographs import are_alike, sketch
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.table import markdown, write_tables
 
@@ -74,8 +75,17 @@ def test_results_hold_every_row_and_no_picture(
     assert not results.reliable  # two seeds, and attacks that do next to nothing
     assert not any(row.reliable for row in results.worst_case)
     for worst in results.worst_case:
-        own = [row.top1 for row in results.results if row.point == worst.point]
-        assert worst.top1 >= max(own) - 1e-9 or len(set(own)) > 1
+        for seed, top1 in zip(worst.seeds, worst.top1_by_seed, strict=True):
+            own = [r.top1 for r in results.results if (r.point, r.seed) == (worst.point, seed)]
+            assert top1 >= max(own)
+        for figure in ("top1", "top5", "tar_far_1e2", "tar_far_1e3"):
+            for attack in attacks:
+                own = [
+                    getattr(r, figure)
+                    for r in results.results
+                    if (r.point, r.attack) == (worst.point, attack)
+                ]
+                assert getattr(worst, figure) >= sum(own) / len(own) - 1e-9
     write_results(results, out / "results.json")
     assert read_results(out / "results.json") == results
     stored = json.loads((out / "results.json").read_text())
@@ -145,6 +155,28 @@ def test_another_cloud_model_is_measured_and_checked_anew(
         again()
     shutil.rmtree(out / "cells")
     assert again().learnt == "other photographs" and checked == [other]
+
+
+def test_other_faces_of_the_same_names_are_refused(
+    small: tuple[Plan, Bench],
+    evaluated: tuple[Plan, Bench, Path, Results],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan, bench = small
+    knowledge = dataclasses.replace(bench.knowledge, public_image=bench.knowledge.public_image / 2)
+    other = dataclasses.replace(bench, knowledge=knowledge)
+    monkeypatch.setattr(grid, "open_bench", lambda plan: other)
+    with pytest.raises(InputError, match="is of other faces; name another folder"):
+        grid.evaluate(plan, evaluated[2], command="test", announce=lambda line: None)
+
+
+def test_a_sketch_tells_photographs_apart_and_bears_other_decoders() -> None:
+    image = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    last_bit = (image + torch.randn_like(image) / 255).clamp(0, 1)
+    assert are_alike(sketch(image), sketch(last_bit))
+    assert not are_alike(sketch(image), sketch(image.flip(0)))
+    one_other = torch.cat([image[:-1], 1 - image[-1:]])
+    assert not are_alike(sketch(image), sketch(one_other))
 
 
 def test_cells_name_the_commit_of_a_checkout(

@@ -5,7 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from fl_crafter.evaluation.collect import FUSED
 from fl_crafter.faces.record import Role
+from fl_crafter.study import linkability
 from fl_crafter.study.bench import Bench
 from fl_crafter.study.linkability import known_photographs, measure_linkability
 from tests.study.conftest import PEOPLE
@@ -42,3 +44,22 @@ def test_what_is_tested_is_not_known(bench: Bench) -> None:
     assert not set(known.tolist()) & set(bench.test.tolist())
     assert {bench.faces.role[place] for place in known.tolist()} == {Role.EVAL_TRAIN}
     assert len(known) == PEOPLE  # one of each, at the smallest budget
+
+
+def test_a_release_that_says_nothing_does_not_drown_the_labels(
+    labelled: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A classifier of few features is surer than it is right."""
+    monkeypatch.setitem(linkability.PHOTOS, labelled.plan.budget, 2)
+    source = seeded(5)
+
+    def noise(feature: torch.Tensor) -> torch.Tensor:
+        return torch.randn(feature.shape, generator=source)
+
+    clean = labelled.encode(labelled.faces.image[labelled.test])
+    found = linked(labelled, noise(clean), noise)
+    assert found["released features"] < 3 / PEOPLE
+    assert found["labels"] > 3 / PEOPLE
+    assert found[FUSED] >= found["labels"] - 1e-9
+    seen = linked(labelled, clean, lambda feature: feature)
+    assert seen[FUSED] > 0.9

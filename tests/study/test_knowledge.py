@@ -1,0 +1,25 @@
+"""What an eavesdropper knows of a defence: it asks with faces that the defence does not hold."""
+
+import torch
+
+from fl_crafter.study.knowledge import apart, attacker_knowledge, with_defence
+from tests.world import pictures, seeded
+
+
+def test_faces_are_parted_by_chance_and_none_is_lost() -> None:
+    faces = pictures(40, seed=1)
+    held, kept = apart(faces, random=seeded())
+    assert (len(held), len(kept)) == (30, 10)
+    rows = {tuple(face.flatten().tolist()) for face in torch.cat([held, kept])}
+    assert rows == {tuple(face.flatten().tolist()) for face in faces}
+    assert not torch.equal(kept, faces[:10])
+
+
+def test_substitution_is_asked_with_faces_that_it_does_not_hold() -> None:
+    """Of a face that it holds, the nearest is that face: its release would be the clean feature."""
+    knowledge = attacker_knowledge(torch.empty(0, 3, 64, 64), drawn=40, random=seeded())
+    known = with_defence(knowledge, "substitution", random=seeded())
+    asked = known.query(images=10)
+    assert len(asked) == 10
+    change = (asked.released - asked.clean).flatten(1).square().mean(1)
+    assert float(change.min()) > 0.1 * float(asked.clean.var(0).mean())
