@@ -5,7 +5,7 @@ compared, the check fails only if the weaker one wins by more than chance explai
 over people of the paired difference lies above 0.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int64
@@ -22,7 +22,7 @@ from fl_crafter.evaluation.setup_checks import near_oracle
 ONE_FEATURE = 1e-3  # of the clean features' variance
 NO_CHANGE = 1e-3  # of the clean features' spread
 LEARNT = 0.95  # of the average face's structural similarity
-AVERAGE_FACE = "average_face"
+UNDONE = 1.05  # of the mean feature's error
 DEAD_ROWS = 0.05
 UNSETTLED = 1.1  # loss after the last step over that after the best
 
@@ -35,11 +35,15 @@ class Kinds:
         white: those that hold the encoder's weights.
         black: those that do not, and do not know the defence.
         adaptive: those that know the defence.
+        decoders: those of them that learn to draw from what the defence releases.
+        un_crafters: those of them that learn clean features from it.
     """
 
     white: Collection[str]
     black: Collection[str]
     adaptive: Collection[str]
+    decoders: Collection[str]
+    un_crafters: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,14 @@ class Bounds:
     Attributes:
         evaluator: the main judge.
         kinds: of the attacks.
+        average_ssim: mean structural similarity of the photographs and the average public face.
         identity: who is on each photograph.
         how: how intervals are made.
     """
 
     evaluator: str
     kinds: Kinds
+    average_ssim: float
     identity: Int64[Tensor, "count"]
     how: Resampling
 
@@ -162,12 +168,9 @@ def _release(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
     change = min(cell.release.change for cell in own)
     gradient = min(cell.release.gradient for cell in own)
     ended = {status for cell in own for status in cell.release.status}
-    answer = [
-        name
-        for name in bounds.kinds.adaptive
-        if name in own[0].judged[bounds.evaluator]
-        and max(cell.likeness[name].zero_gradients for cell in own) <= DEAD_ROWS
-    ]
+    drawn, undone = _draws(own, bounds), _undoes(own, bounds)
+    answer = [name for name, ratio in drawn.items() if ratio >= LEARNT]
+    answer += [name for name, error in undone.items() if error <= UNDONE]
     acts = Check(
         name="the defence acts",
         passed=change >= NO_CHANGE,
@@ -194,9 +197,9 @@ def _release(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
             point=point,
             text=f"{gradient:.0%} of the rows pass a gradient through the defence; "
             + (
-                f"the attacks that learn from releases need none ({', '.join(answer)})"
+                f"attacks that need none have learnt from releases ({', '.join(answer)})"
                 if answer
-                else "no attack that learns from releases ran, which would need none"
+                else "no attack that needs none has learnt from releases"
             ),
         ),
         Check(
@@ -208,27 +211,47 @@ def _release(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
     ]
 
 
-def _has_learnt(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
-    """An attack that learns what a defence releases can always fall back on the average face."""
-    like = {
-        name: sum(cell.likeness[name].ssim for cell in own) / len(own)
-        for name in (AVERAGE_FACE, *bounds.kinds.adaptive)
+def _draws(own: Sequence[Cell], bounds: Bounds) -> dict[str, float]:
+    """Of each decoder that learnt from releases, how it draws, in units of the average face."""
+    return {
+        name: sum(cell.likeness[name].ssim for cell in own) / len(own) / bounds.average_ssim
+        for name in bounds.kinds.decoders
+        if all(name in cell.likeness for cell in own) and bounds.average_ssim > 0
+    }
+
+
+def _undoes(own: Sequence[Cell], bounds: Bounds) -> dict[str, float]:
+    """Of each un-crafter, the largest error on faces held out, in units of the mean feature's."""
+    return {
+        name: max(cell.likeness[name].loss_curve[-1] for cell in own)
+        for name in bounds.kinds.un_crafters
         if all(name in cell.likeness for cell in own)
     }
-    floor = like.pop(AVERAGE_FACE, 0.0)
-    if not like or floor <= 0:
-        return []
-    best = max(like, key=like.__getitem__)
-    return [
-        Check(
-            name="adaptive attacks have learnt",
-            passed=like[best] >= LEARNT * floor,
-            figure=like[best] / floor,
+
+
+def _has_learnt(point: str, own: Sequence[Cell], bounds: Bounds) -> Iterator[Check]:
+    """What learns from releases can fall back on the average face, or on the mean feature."""
+    drawn, undone = _draws(own, bounds), _undoes(own, bounds)
+    if drawn:
+        best = max(drawn, key=drawn.__getitem__)
+        yield Check(
+            name="adaptive decoders have learnt",
+            passed=drawn[best] >= LEARNT,
+            figure=drawn[best],
             point=point,
-            text=f"{best} draws with a structural similarity of {like[best]:.3f}, the average face "
-            f"has {floor:.3f}; at least {LEARNT:.0%} of that are wanted",
+            text=f"{best} draws with {drawn[best]:.2f} times the structural similarity of the "
+            f"average face, the most of all; at least {LEARNT:g} times is wanted",
         )
-    ]
+    if undone:
+        worst = max(undone, key=undone.__getitem__)
+        yield Check(
+            name="un-crafters have learnt",
+            passed=undone[worst] <= UNDONE,
+            figure=undone[worst],
+            point=point,
+            text=f"{worst} is {undone[worst]:.2f} times as far from clean features as their mean "
+            f"is, on faces held out, the most of all; at most {UNDONE:g} times is allowed",
+        )
 
 
 def _more_evidence(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:

@@ -18,6 +18,7 @@ from fl_crafter.evaluation.bootstrap import Resampling
 from fl_crafter.evaluation.checks import Bounds
 from fl_crafter.evaluation.dlib import DlibEvaluator
 from fl_crafter.evaluation.evaluator import CallableEvaluator, Evaluator, SFaceEvaluator
+from fl_crafter.evaluation.metrics import structural_similarity
 from fl_crafter.evaluation.oracle import train_oracle
 from fl_crafter.evaluation.perception import PerceptualDistance
 from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
@@ -105,7 +106,10 @@ class Bench:
     @property
     def bounds(self) -> Bounds:
         """What the checks compare with."""
-        return Bounds(self.main, self.plan.kinds(), self.identity, Resampling())
+        raw = self.faces.image[self.test]
+        average = self.knowledge.public_image.mean(0).expand_as(raw).cpu()
+        like = float(structural_similarity(raw, average).mean())
+        return Bounds(self.main, self.plan.kinds(), like, self.identity, Resampling())
 
     def attacks(self, seed: int) -> list[Attack]:
         """The plan's attacks, with all learnt that needs no transcript."""

@@ -12,6 +12,7 @@ from fl_crafter.attacks.adaptive import AdaptiveDecoder
 from fl_crafter.attacks.base import Attack
 from fl_crafter.attacks.black_box import BlackBoxDecoder
 from fl_crafter.attacks.suite import BUDGETS, beyond_cpu, standard
+from fl_crafter.attacks.un_crafter import UnCrafter
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.checks import Kinds
 from fl_crafter.faces.record import Faces
@@ -166,6 +167,8 @@ class Plan:
             white=[name for name in static if name.startswith("white_box")],
             black=[name for name in static if name.startswith("black_box")],
             adaptive=[attack.name for attack in attacks if attack.adaptive],
+            decoders=[each.name for each in attacks if isinstance(each, AdaptiveDecoder)],
+            un_crafters=[each.name for each in attacks if isinstance(each, UnCrafter)],
         )
 
     def fixed(self) -> dict[str, Any]:

@@ -15,9 +15,15 @@ from fl_crafter.evaluation.setup_checks import check_setup
 
 PHOTOS = 40
 IDENTITY = torch.arange(PHOTOS) // 2
-KINDS = Kinds(white=["white_box"], black=["black_box"], adaptive=["adaptive"])
+KINDS = Kinds(
+    white=["white_box"],
+    black=["black_box"],
+    adaptive=["nearest", "adaptive", "undone"],
+    decoders=["adaptive"],
+    un_crafters=["undone"],
+)
 HOW = Resampling(resamples=300)
-BOUNDS = Bounds("SFace", KINDS, IDENTITY, HOW)
+BOUNDS = Bounds("SFace", KINDS, 0.3, IDENTITY, HOW)
 ORACLE = Identification(
     top1=1.0,
     top5=1.0,
@@ -143,15 +149,35 @@ def test_only_attacks_that_step_can_settle() -> None:
 def test_a_dead_gradient_wants_an_attack_that_needs_none() -> None:
     static = {"white_box": 0.1, "black_box": 0.1}
     assert failed(cell(static | {"adaptive": 0.1}, defence="crafter", gradient=0.0)) == []
-    found = failed(cell(static, defence="crafter", gradient=0.0))
-    assert ("crafter-1", "no attack relies on a dead gradient") in found
+    wanted = ("crafter-1", "no attack relies on a dead gradient")
+    assert wanted in failed(cell(static, defence="crafter", gradient=0.0))
+    # what only looks up a neighbour has learnt nothing, nor has what draws worse than an average
+    floor = cell(static | {"nearest": 0.1}, defence="crafter", gradient=0.0)
+    assert wanted in failed(floor)
+    lost = cell(static | {"adaptive": 0.1}, defence="crafter", gradient=0.0, ssim={"adaptive": 0.1})
+    assert wanted in failed(lost)
+    undone = cell(static | {"undone": 0.1}, defence="crafter", gradient=0.0, curve=(0.4,))
+    assert wanted not in failed(undone)
 
 
 def test_an_adaptive_attack_that_draws_worse_than_the_average_face_is_flagged() -> None:
-    named = {"average_face": 0.01, "white_box": 0.1, "black_box": 0.1, "adaptive": 0.1}
-    for drawn, wanted in ((0.29, []), (0.1, [("crafter-1", "adaptive attacks have learnt")])):
-        ssim = {"average_face": 0.3, "adaptive": drawn}
-        assert failed(cell(GOOD), cell(named, defence="crafter", ssim=ssim)) == wanted
+    hidden = {attack: 0.1 for attack in GOOD}
+    for drawn, wanted in ((0.29, []), (0.1, [("crafter-1", "adaptive decoders have learnt")])):
+        bad = cell(hidden, defence="crafter", ssim={"adaptive": drawn})
+        assert failed(cell(GOOD), bad) == wanted
+
+
+def test_an_un_crafter_that_is_worse_than_the_mean_feature_is_flagged() -> None:
+    hidden = {attack: 0.1 for attack in (*GOOD, "undone")}
+    for error, wanted in ((1.0, []), (300.0, [("crafter-1", "un-crafters have learnt")])):
+        assert failed(cell(GOOD), cell(hidden, defence="crafter", curve=(error,))) == wanted
+
+
+def test_features_and_labels_must_link_as_well_as_labels() -> None:
+    for both, wanted in ((0.5, []), (0.2, [("none", "features and labels at least as good"[:35])])):
+        linked = {"labels": guessed(0.5), "released features and labels": guessed(both)}
+        found = failed(cell(GOOD).model_copy(update={"linked": linked}))
+        assert [(point, name[:35]) for point, name in found] == wanted
 
 
 def test_a_defence_in_the_encoder_is_not_asked_whether_it_acts() -> None:

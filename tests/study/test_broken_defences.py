@@ -99,8 +99,9 @@ def test_a_detached_gradient_protects_nobody(bench: Bench, reference: Cell) -> N
     cell = measured(bench, Rounded())
     assert cell.release.gradient == 0
     assert top1(cell) > 0.8 * top1(reference)
-    attacks = {"white_box_pixels": cell.judged["pixels"]["white_box_pixels"]}
-    static = cell.model_copy(update={"judged": {"pixels": attacks}})
+    name = "white_box_pixels"
+    attacks, likeness = {name: cell.judged["pixels"][name]}, {name: cell.likeness[name]}
+    static = cell.model_copy(update={"judged": {"pixels": attacks}, "likeness": likeness})
     assert "no attack relies on a dead gradient" in flagged(bench, static, reference)
 
 
