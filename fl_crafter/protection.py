@@ -108,7 +108,7 @@ class Protector:
         known_image = _public(public, size, self.random)
         self.size = known_image.shape[-1] if size is None else size
         feature = self.encode(known_image)
-        _check_outputs(self.model.cloud, feature[:FEWEST_PUBLIC])
+        check_outputs(self.model.cloud, feature[:FEWEST_PUBLIC])
         self.public_feature = feature
         if model is None:
             self.defence: Defence = build_defence(
@@ -237,8 +237,12 @@ def _public(public: Images | nn.Module | None, size: int | None, random: torch.G
     return known
 
 
-def _check_outputs(cloud: nn.Module, feature: Tensor) -> None:
+def check_outputs(cloud: nn.Module, feature: Tensor) -> None:
     """Make sure that the cloud model says something of each image.
+
+    Args:
+        cloud: features -> outputs.
+        feature: of several public images.
 
     Raises:
         InputError: it does not take the features, or says the same of all images.

@@ -1,6 +1,7 @@
 """`fl-crafter attack`: see what an eavesdropper sees in features that it recorded."""
 
 import hashlib
+from dataclasses import replace
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +32,9 @@ def attack(
     budget: Annotated[str, typer.Option(help="Of the suite: smoke, cpu or gpu.")] = "cpu",
     defence: Annotated[
         str | None,
-        typer.Option(help="The defence that the eavesdropper knows of; adds adaptive attacks."),
+        typer.Option(
+            help="What the eavesdropper knows that protected them: crafter, noise:2, disco:FILE."
+        ),
     ] = None,
     weights: Annotated[
         Path | None,
@@ -57,22 +60,35 @@ def attack(
     from fl_crafter.assets import load_encoder
     from fl_crafter.attacks.suite import run_suite
     from fl_crafter.cli.contact_sheet import write_contact_sheet
+    from fl_crafter.defences.configured import trained_defence
     from fl_crafter.faces.images import read_images
     from fl_crafter.models.split import SplitModel
     from fl_crafter.progress import Remaining
     from fl_crafter.study.knowledge import (
         RELEARNING,
         attacker_knowledge,
+        knowing,
+        of_trained,
         with_defence,
         with_encoder,
         with_generator,
     )
     from fl_crafter.study.named import named_encoder, named_generator
+    from fl_crafter.study.points import parse_defence
     from fl_crafter.training.loop import write_safetensors
     from fl_crafter.transcript import read_features
 
     chosen = _chosen(name, budget, adaptive=defence is not None)
     feature = read_features(features)
+    point = parse_defence(defence) if defence else None
+    trained = None
+    if point is not None and point.weights:
+        if encoder or weights:
+            raise InputError(
+                f"--defence {defence} brings an encoder of its own; leave --encoder and --weights "
+                "out."
+            )
+        trained = trained_defence(point.defence, Path(point.weights), device="cpu")
     given = named_encoder(encoder) if encoder else None
     model = given if isinstance(given, SplitModel) else None
     own = given.encoder if isinstance(given, SplitModel) else given
@@ -81,13 +97,14 @@ def attack(
             "--defence needs the cloud model too; let the function of --encoder return "
             "fl_crafter.cut(network, layer) or SplitModel(encoder, cloud)."
         )
-    made_by = load_encoder(weights).encoder if own is None else own
+    brings = None if trained is None else trained.model
+    made_by = brings.encoder if brings else load_encoder(weights).encoder if own is None else own
     _check_shape(feature, features, made_by)
     brought = named_generator(generator, size=64) if generator else None
     photographs = read_images(public, size=64) if public else torch.zeros(0, 3, 64, 64)
-    asked = f"{budget} {defence} {weights} {encoder} {generator} {seed} "
-    parts = [part for part in (own, model and model.cloud) if part is not None]
+    parts = [part for part in (made_by, model and model.cloud, brought) if part is not None]
     numbers = [value for part in parts for value in part.state_dict().values()]
+    asked = f"{budget} {defence} {point and point.fixed()} {_files(weights)} {seed} "
     asked += " ".join(_digest(each) for each in (feature, photographs, *numbers))
     digests = {each.name: hashlib.sha256(f"{asked} {each}".encode()).hexdigest() for each in chosen}
     files = {each.name: out / f"{each.name}.safetensors" for each in chosen}
@@ -95,14 +112,25 @@ def attack(
     if left:
         random = torch.Generator().manual_seed(seed)
         knowledge = attacker_knowledge(photographs, drawn=DRAWN, random=random, weights=weights)
-        if defence is not None:
+        steps = RELEARNING[budget]
+        if trained is not None:
+            title = "decoder of the encoder"
+            knowledge = of_trained(knowledge, made_by, steps=steps, random=random, title=title)
+            knowledge = knowing(knowledge, trained, random=random)
+        elif point is not None:
             knowledge = with_defence(
-                knowledge, defence, random=random, weights=weights, model=model
+                knowledge,
+                point.defence,
+                settings=point.settings,
+                random=random,
+                weights=weights,
+                model=model,
             )
         if own is not None:
-            knowledge = with_encoder(knowledge, own, steps=RELEARNING[budget], random=random)
+            knowledge = with_encoder(knowledge, own, steps=steps, random=random)
         if brought is not None:
             knowledge = with_generator(knowledge, brought)
+        knowledge = replace(knowledge, batch=min(knowledge.batch, len(feature)))
         remaining = Remaining(len(left))
         for each in left:
             # randomness of its own, so that it does not matter which attacks were done before
@@ -153,6 +181,13 @@ def _check_shape(feature: "Tensor", features: Path, encoder: "nn.Module") -> Non
             f"{features} holds features of shape {list(feature.shape[1:])}, but the encoder's is "
             f"{list(shape)}; name the right one with --weights or --encoder."
         )
+
+
+def _files(weights: Path | None) -> list[str]:
+    """What is in a folder of weights."""
+    from fl_crafter.files import file_hash
+
+    return [file_hash(path) for path in sorted(weights.glob("*.safetensors"))] if weights else []
 
 
 def _digest(feature: "Tensor") -> str:

@@ -115,7 +115,7 @@ def build_defence(
         InputError: unknown name, or weights that are missing or of something else.
     """
     if name in TRAINED:
-        return _trained(name, weights, device=public_feature.device)
+        return trained_defence(name, weights, device=public_feature.device)
     settings = settings or DefenceSettings()
     builders: dict[str, Callable[[], Defence]] = {
         "none": Undefended,
@@ -154,7 +154,12 @@ def build_defence(
     return builders[name]()
 
 
-def _trained(name: str, weights: Path | None, *, device: torch.device) -> Defence:
+def trained_defence(name: str, weights: Path | None, *, device: torch.device | str) -> Defence:
+    """The defence of `TRAINED` whose weights are in a file, with encoder and cloud model.
+
+    Raises:
+        InputError: there is no file, or it is of something else.
+    """
     if weights is None:
         raise InputError(
             f"{name} is a trained defence; name the file that 'fl-crafter train' wrote as weights."

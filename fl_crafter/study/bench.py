@@ -24,13 +24,13 @@ from fl_crafter.evaluation.perception import PerceptualDistance
 from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces
-from fl_crafter.models.decoder import Rescaled
 from fl_crafter.models.split import SplitModel
 from fl_crafter.protection import InOwnShape
 from fl_crafter.study.knowledge import (
     QUERY_SHARE,
     RELEARNING,
     attacker_knowledge,
+    of_trained,
     scaled,
     with_encoder,
     with_generator,
@@ -143,12 +143,9 @@ class Bench:
         if defence.model is None:
             return self
         if point.weights not in self._relearnt:
-            own, some = defence.model.encoder, self.knowledge.public_image[:256]
-            met, used_to = (features_of(each, some) for each in (own, self.knowledge.encoder))
-            self._relearnt[point.weights] = with_encoder(
+            self._relearnt[point.weights] = of_trained(
                 self.knowledge,
-                own,
-                decoder=Rescaled(self.knowledge.decoder, met, used_to),
+                defence.model.encoder,
                 steps=RELEARNING[self.plan.budget],
                 random=torch.Generator().manual_seed(0),
                 title=f"decoder of {point.name}",

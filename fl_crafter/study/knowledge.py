@@ -12,13 +12,18 @@ from fl_crafter.attacks.adaptive import new_decoder
 from fl_crafter.attacks.base import AttackerKnowledge
 from fl_crafter.attacks.fine_tuning import fine_tune
 from fl_crafter.attacks.queries import features_of
+from fl_crafter.defences.base import Defence
 from fl_crafter.defences.configured import DefenceSettings, build_defence
+from fl_crafter.errors import InputError
 from fl_crafter.models.adapted import AdaptedGenerator
+from fl_crafter.models.decoder import Rescaled
 from fl_crafter.models.generator import ImageGenerator
 from fl_crafter.models.split import SplitModel
-from fl_crafter.protection import Protector
+from fl_crafter.protection import FOR_ANY_ENCODER, InOwnShape, check_outputs
 
 QUERY_SHARE = 4  # one of so many public faces is for queries
+
+CHECKED = 64  # public features on which a cloud model is tried
 
 RELEARNING = {"smoke": 2, "cpu": 600, "gpu": 1500}
 """Steps in which the eavesdropper's decoder learns another encoder, by budget."""
@@ -151,16 +156,66 @@ def with_defence(
     held, kept = apart(knowledge.public_image, random=random)
     knowledge = replace(knowledge, query_image=kept)
     if model is not None:
-        own = Protector(model, public=held, defence=name).defence
-        return replace(knowledge, release=lambda part: own.protect(part, random=random).feature)
-    defence = build_defence(
-        name,
-        encoder=knowledge.encoder,
-        cloud=load_encoder(weights).cloud.to(knowledge.device),
-        public_feature=features_of(knowledge.encoder, held),
-        settings=settings,
-        weights=weights,
-    )
-    return replace(
-        knowledge, release=lambda feature: defence.protect(feature, random=random).feature
+        if name not in FOR_ANY_ENCODER:
+            raise InputError(
+                f"There is no defence '{name}' for an encoder of one's own; choose one of "
+                f"{', '.join(FOR_ANY_ENCODER)}."
+            )
+        feature = features_of(model.encoder, held)
+        check_outputs(model.cloud, feature[:CHECKED])
+        defence: Defence = InOwnShape(name, model, feature, settings or DefenceSettings())
+    else:
+        defence = build_defence(
+            name,
+            encoder=knowledge.encoder,
+            cloud=load_encoder(weights).cloud.to(knowledge.device),
+            public_feature=features_of(knowledge.encoder, held),
+            settings=settings,
+            weights=weights,
+        )
+    return knowing(knowledge, defence, random=random)
+
+
+def knowing(
+    knowledge: AttackerKnowledge, defence: Defence, *, random: torch.Generator
+) -> AttackerKnowledge:
+    """The knowledge of how a defence works, its decoder included if it stores one.
+
+    Args:
+        knowledge: of an eavesdropper that is not adaptive.
+        defence: that it knows.
+        random: source of the defence's randomness; the victim's is another.
+    """
+
+    def release(feature: Tensor) -> Tensor:
+        return defence.protect(feature, random=random).feature
+
+    return replace(knowledge, release=release, defence_decoder=defence.decoder)
+
+
+def of_trained(
+    knowledge: AttackerKnowledge,
+    encoder: nn.Module,
+    *,
+    steps: int,
+    random: torch.Generator,
+    title: str,
+) -> AttackerKnowledge:
+    """The knowledge of the encoder of a trained defence, which grew out of the shipped one.
+
+    A decoder of its features learns from the one of the shipped encoder's, on rescaled features;
+    there is no amortiser.
+
+    Args:
+        knowledge: of an eavesdropper on the shipped encoder.
+        encoder: the trained one, frozen.
+        steps: of the decoder's training on the public images.
+        random: of that training.
+        title: shown beside the progress bar.
+    """
+    some = knowledge.public_image[:256]
+    met, used_to = (features_of(each, some) for each in (encoder, knowledge.encoder))
+    decoder = Rescaled(knowledge.decoder, met, used_to)
+    return with_encoder(
+        knowledge, encoder, decoder=decoder, steps=steps, random=random, title=title
     )

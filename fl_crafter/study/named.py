@@ -1,6 +1,7 @@
 """What a user names as `package.module:function`."""
 
 import importlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,16 @@ def named_function(name: str, *, known: str = "") -> Callable[..., Any]:
         ) from error
 
 
+def _called(name: str) -> Any:
+    """What a function that takes nothing returns."""
+    function = named_function(name)
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} cannot be called without arguments ({error}).") from error
+    return function()
+
+
 def named_encoder(name: str) -> SplitModel | nn.Module:
     """The encoder that a function of the user's returns, frozen; with its cloud model if cut.
 
@@ -42,7 +53,7 @@ def named_encoder(name: str) -> SplitModel | nn.Module:
     Raises:
         InputError: there is no such function, or it returns something else.
     """
-    found = named_function(name)()
+    found = _called(name)
     if isinstance(found, SplitModel):
         return SplitModel(freeze(found.encoder), freeze(found.cloud))
     if not isinstance(found, nn.Module):
@@ -64,7 +75,7 @@ def named_generator(name: str, *, size: int) -> ImageGenerator:
     Raises:
         InputError: there is no such function, or it returns something else.
     """
-    generator = named_function(name)()
+    generator = _called(name)
     if not isinstance(generator, ImageGenerator):
         raise InputError(
             f"{name} returns a {type(generator).__name__}; let it return an ImageGenerator, such "

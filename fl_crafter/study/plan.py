@@ -86,6 +86,10 @@ class Plan:
             raise InputError("An evaluation attacks one or more uploads and releases together.")
         if self.crafting_steps < 0:
             raise InputError("An evaluation crafts in 0 or more steps.")
+        if self.faces == 1:
+            raise InputError(
+                "--faces is 1; an evaluation takes two test photographs or more, or 0 for all."
+            )
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise InputError("An evaluation takes one or more seeds, each once.")
         if self.size < 32 or self.size % 16:

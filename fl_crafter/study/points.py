@@ -60,6 +60,7 @@ class Scale:
         settings: value -> all settings.
         limit: the value at which next to nothing is protected any more; None where there is none.
         batch: photographs protected together.
+        whole: whether its values are whole numbers.
     """
 
     parameter: str
@@ -67,6 +68,7 @@ class Scale:
     settings: Callable[[float], DefenceSettings]
     limit: float | None = None
     batch: int = 32
+    whole: bool = False
 
     def point(self, defence: str, value: float) -> Point:
         """The point at one value."""
@@ -104,9 +106,11 @@ def _with_critics(
 SCALES: dict[str, Scale] = {
     "none": Scale("", (1.0,), lambda value: BASE),
     "noise": Scale("deviation", (2.0, 1.0, 0.5), _with("deviation", float), limit=0.01),
-    "substitution": Scale("neighbours", (16.0, 4.0, 1.0), _with("neighbours", int)),
+    "substitution": Scale("neighbours", (16.0, 4.0, 1.0), _with("neighbours", int), whole=True),
     "transport": Scale("", (1.0,), lambda value: BASE, batch=1000),
-    "projection": Scale("components", (16.0, 64.0, 128.0), _with("components", int), limit=1000.0),
+    "projection": Scale(
+        "components", (16.0, 64.0, 128.0), _with("components", int), limit=1000.0, whole=True
+    ),
     "crafter": Scale(
         "utility_weight", (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0), _crafted(), limit=1000.0
     ),
@@ -141,6 +145,21 @@ def parse_defences(text: str) -> tuple[Point, ...]:
     return tuple(point for points in found.values() for point in points)
 
 
+def parse_defence(text: str) -> Point:
+    """The point of `crafter`, at its usual setting, of `crafter:0.1` or of `disco:FILE`.
+
+    Raises:
+        InputError: as of `parse_defences`, or several values are given.
+    """
+    name, *values = (part.strip() for part in text.split(":"))
+    if name in SCALES and not values:
+        return Point(name, "", 0.0, BASE, SCALES[name].batch)
+    point, *others = parse_defences(text)
+    if others:
+        raise InputError(f"--defence {text} has several settings; give one.")
+    return point
+
+
 def _trained(name: str, files: list[str]) -> Iterable[Point]:
     """A point for each file, at the value that it was trained with."""
     if not files:
@@ -166,17 +185,23 @@ def _points(name: str, values: list[str]) -> Iterable[Point]:
         raise InputError(
             f"--defences: '{name}' has no setting, but a value is given; leave it out."
         )
+    found = dict[str, Point]()
     for value in values or scale.values:
         try:
             number = float(value)
-            if not (math.isfinite(number) and number >= 0):
+            if not (math.isfinite(number) and number >= 0) or (scale.whole and number % 1):
                 raise ValueError
-            yield scale.point(name, number)
+            point = scale.point(name, number)
         except ValueError as error:
+            kind = "a whole number" if scale.whole else "a number"
             raise InputError(
-                f"--defences: {scale.parameter} of '{name}' cannot be '{value}'; give a number "
+                f"--defences: {scale.parameter} of '{name}' cannot be '{value}'; give {kind} "
                 "from 0."
             ) from error
+        if point.name in found:
+            raise InputError(f"--defences: {point.name} is given twice; give each value once.")
+        found[point.name] = point
+    return found.values()
 
 
 def every_defence(*, foreign: bool = False) -> str:

@@ -79,7 +79,8 @@ def _lessons(
             + (f" of {unknown}" if unknown else "")
             + "; take another dataset, or give a cloud model of it with --encoder."
         )
-    words += f" and {len(own)} other photographs of the private people, whom it has thus met"
+    words = f"{words} and " if len(labelled) else ""
+    words += f"{len(own)} other photographs of the private people, whom it has thus met"
     return words, image, labels
 
 

@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from fl_crafter.attacks.averaging import Averaging
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
+from fl_crafter.attacks.floors import AverageFace
+from fl_crafter.attacks.pixels import WhiteBoxPixels
 from fl_crafter.attacks.suite import BUDGETS, run_suite, standard
 from tests.attacks.contract import knowledge_of
 from tests.world import SIZE, World, seeded
@@ -101,3 +104,16 @@ def test_no_attack_draws_from_another_ones_source(world: World) -> None:
 def test_features_that_are_none_are_refused(broken: Tensor, world: World) -> None:
     with pytest.raises(ValueError, match="one or more, all of them finite"):
         list(run_suite([Counting([])], broken, knowledge_of(world), random=seeded()))
+
+
+def test_what_is_averaged_needs_all_rows_though_some_are_named(world: World) -> None:
+    group = torch.tensor([0, 0, 1, 1, 2])
+    attacks = [AverageFace(), Averaging(WhiteBoxPixels(steps=2), group)]
+
+    def identified(image: Tensor, index: Tensor) -> Tensor:
+        return index == 1
+
+    (_, _, every), (_, found, left) = run(attacks, world, identified=identified)
+    assert every.tolist() == [0, 1, 2, 3, 4] and left.tolist() == [0, 2, 3, 4]
+    _, (_, whole, _) = run(attacks, world)
+    assert torch.equal(found.image, whole.image[left])

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from typer.testing import Result
 
 from fl_crafter.assets import load_generator
+from fl_crafter.assets.trained import TrainedShape
 from fl_crafter.models.adapted import AdaptedGenerator
-from fl_crafter.models.split import Encoder, SplitModel
+from fl_crafter.models.split import Encoder, SplitModel, freeze
 from fl_crafter.study.knowledge import RELEARNING
 from fl_crafter.training.loop import write_safetensors
 from fl_crafter.transcript import Transcript, read_features
@@ -182,6 +183,7 @@ def test_features_of_an_encoder_of_ones_own_are_attacked(
         "tests.cli.test_attack:narrow": ("[1, 3, 64, 64]",),
         "tests.cli.test_attack:Path": ("PosixPath", "module"),
         "tests.cli.test_attack:tokens": ("[8, 256]", "map"),
+        "tests.cli.test_attack:stored": ("stored", "without arguments"),
     }.items():
         refused("attack", path, "--out", out, "--encoder", name, named=named)
     known = ("--encoder", mine, "--defence", "crafter")
@@ -248,3 +250,33 @@ def test_an_attack_that_lacks_knowledge_is_named(
     options = ("--budget", "smoke", "--attack", "attribute_mean_face")
     result = run("attack", record, "--out", tmp_path / "out", *options)
     assert "attribute_mean_face: left out" in result.stdout
+
+
+def test_a_setting_of_the_defence_and_a_trained_one_are_known(
+    run: Callable[..., Result],
+    refused: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fl_crafter.cli.attack.DRAWN", 80)
+    out, wanted = tmp_path / "out", ("--budget", "smoke", "--attack", "un_crafter_ridge")
+    record, seen = transcript(tmp_path / "transcript.safetensors"), []
+    for deviation in ("0.01", "5"):
+        result = run("attack", record, "--out", out, *wanted, "--defence", f"noise:{deviation}")
+        assert result.exit_code == 0, result.output
+        seen.append(load_file(out / "un_crafter_ridge.safetensors")["image"])
+    assert not torch.allclose(*seen, atol=0.01), "what is learnt depends on the noise"
+
+    file = tmp_path / "advlearn.safetensors"
+    parts = TrainedShape("advlearn", 40, (64, 8, 8, 8), (2, 2, 2), 0.5).build()
+    freeze(parts.module())
+    parts.save(file)
+    with torch.no_grad():
+        feature = parts.model.encoder(torch.rand(2, 3, 64, 64))
+    theirs = stored(tmp_path / "theirs.safetensors", feature=feature)
+    known = ("--defence", f"advlearn:{file}")
+    refused("attack", theirs, "--out", out, *known, "--weights", tmp_path, named=("--weights",))
+    refused("attack", record, "--out", out, "--defence", f"disco:{file}", named=(file, "disco"))
+    result = run("attack", theirs, "--out", tmp_path / "trained", *wanted, *known)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "trained" / "un_crafter_ridge.png").is_file()

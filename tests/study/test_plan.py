@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from fl_crafter.defences.configured import NAMES
+from fl_crafter.defences.configured import NAMES, DefenceSettings
 from fl_crafter.errors import InputError
 from fl_crafter.protection import FOR_ANY_ENCODER
 from fl_crafter.study.photographs import restricted, spread_over_people
 from fl_crafter.study.plan import Plan
-from fl_crafter.study.points import SCALES, every_defence, parse_defences
+from fl_crafter.study.points import SCALES, every_defence, parse_defence, parse_defences
 
 
 def test_every_defence_has_points_and_no_two_share_a_file() -> None:
@@ -49,11 +49,22 @@ def test_values_are_set_where_they_belong() -> None:
         ("noise:-1", "'-1'"),
         ("crafter:nan", "'nan'"),
         ("noise,noise:1", "'noise' twice"),
+        ("noise:1:1.0", "noise-1 is given twice"),
+        ("crafter:0.1234567:0.1234568", "crafter-0.123457 is given twice"),
+        ("substitution:2.7", "neighbours of 'substitution' cannot be '2.7'; give a whole number"),
     ],
 )
 def test_a_wrong_point_gets_one_sentence(text: str, named: str) -> None:
     with pytest.raises(InputError, match=named):
         parse_defences(text)
+
+
+def test_one_defence_is_known_by_its_name_and_setting() -> None:
+    assert parse_defence("crafter").settings == DefenceSettings()
+    assert parse_defence("noise:2").settings.deviation == 2
+    for text, named in {"noise:1:2": "several", "blur": "'blur'", "disco": "disco:FILE"}.items():
+        with pytest.raises(InputError, match=named):
+            parse_defence(text)
 
 
 @pytest.mark.parametrize("name", ["generator", "encoder"])
