@@ -2,7 +2,7 @@
 
 What a feature or its labels link to a person is another question than what can be seen in it
 (`attacks.base.Attack`), with floors of its own. All of these are fitted on auxiliary data of the
-candidates, which an attacker has who met them before: an upper bound.
+candidates, which an attacker has who met them before.
 """
 
 from abc import ABC, abstractmethod
