@@ -1,6 +1,5 @@
 """Protect images in one call: with the shipped encoder or any other, and public images."""
 
-import os
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -11,13 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fl_crafter.assets import load_encoder, load_generator
-from fl_crafter.defences.base import Defence, Protected, Status
+from fl_crafter.defences.base import Defence, Protected, unfit
 from fl_crafter.defences.configured import NAMES, DefenceSettings, build_defence
 from fl_crafter.defences.crafter.crafter import CrafterSettings
 from fl_crafter.errors import InputError
 from fl_crafter.faces.images import Images, read_images
 from fl_crafter.models.generator import ImageGenerator
 from fl_crafter.models.split import SplitModel, freeze
+from fl_crafter.randomness import secret_generator
 
 SHIPPED_SIZE = 64
 DRAWN = 1000
@@ -99,13 +99,14 @@ class Protector:
                 f"There is no defence '{defence}'{of}; choose one of {', '.join(known)}."
             )
         settings = DefenceSettings(crafter=_crafter_settings(utility_weight, steps))
-        secret = int.from_bytes(os.urandom(8), "little", signed=True)
-        self.random = torch.Generator().manual_seed(secret if seed is None else seed)
+        self.random = secret_generator() if seed is None else torch.Generator().manual_seed(seed)
         given = load_encoder() if model is None else model
         self.model = SplitModel(*(_own(part, device) for part in (given.encoder, given.cloud)))
         if model is None:
             size, public = SHIPPED_SIZE, load_generator() if public is None else public
-        known_image = _public(public, size, self.random)
+        # the same public faces in every process: they are no secret, and drawn of no person
+        drawing = torch.Generator().manual_seed(0 if seed is None else seed)
+        known_image = _public(public, size, drawing)
         self.size = known_image.shape[-1] if size is None else size
         feature = self.encode(known_image)
         check_outputs(self.model.cloud, feature[:FEWEST_PUBLIC])
@@ -138,8 +139,9 @@ class Protector:
         """
         clean = self.encode(read_images(images, size=self.size))
         protected = self.defence.protect(clean, random=self.random)
-        if protected.status == Status.DIVERGED:
-            raise InputError("Crafting diverged; take fewer steps or another utility_weight.")
+        why = unfit(protected, clean, self.defence)
+        if why:
+            raise InputError(f"{why}; take other steps or another utility_weight.")
         return protected
 
 
@@ -202,7 +204,8 @@ class _Function(nn.Module):
 
 
 def _own(part: nn.Module, device: torch.device | str) -> nn.Module:
-    return freeze(deepcopy(part)).to(device)
+    # in half precision the squares that crafting divides by are lost
+    return freeze(deepcopy(part)).float().to(device)
 
 
 def _crafter_settings(utility_weight: float, steps: int) -> CrafterSettings:

@@ -9,13 +9,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from fl_crafter.errors import InputError
+from fl_crafter.files import write_text
+from simulations.randomness import derived_random
 from simulations.ray_cluster import ray_cluster
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -31,14 +33,14 @@ class BulkSettings:
         utility_weight: Crafter's beta.
         steps: Crafter's steps.
         batch: photographs crafted together.
-        seed: of everything random.
+        seed: of everything random, to repeat a study; None draws secretly, as a release must.
     """
 
     defence: str
     utility_weight: float
     steps: int
     batch: int
-    seed: int
+    seed: int | None
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,52 @@ class Shard:
     photographs: tuple[Path, ...]
 
     def digest(self, settings: BulkSettings) -> str:
-        """Of all that the shard's content depends on; stored in the file, in place of any name."""
-        content = json.dumps([asdict(settings), [str(path) for path in self.photographs]])
+        """Of all that the shard's content depends on. Who guesses names can test them by it."""
+        photographs = [
+            (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.photographs
+        ]
+        content = json.dumps([asdict(settings), photographs])
         return hashlib.sha256(content.encode()).hexdigest()
+
+
+class Made:
+    """Which shards were made of what: a file beside their folder, which is not for sharing.
+
+    Args:
+        folder: of the shards.
+        settings: see `BulkSettings`.
+
+    Raises:
+        InputError: the file is broken.
+    """
+
+    def __init__(self, folder: Path, settings: BulkSettings) -> None:
+        self.path, self.settings = folder.with_name(f"{folder.name}.made.json"), settings
+        self.digests: dict[str, str] = {}
+        if self.path.is_file():
+            try:
+                self.digests = dict(json.loads(self.path.read_text("utf-8")))
+            except (ValueError, TypeError) as error:
+                raise InputError(
+                    f"{self.path} is broken; remove it, and all shards are made again."
+                ) from error
+
+    def note(self, shard: Shard) -> None:
+        """Remember that a shard was made."""
+        self.digests[shard.path.name] = shard.digest(self.settings)
+        write_text(self.path, json.dumps(self.digests, indent=1) + "\n")
+
+    def has(self, shard: Shard) -> bool:
+        """Whether the file is there, whole, made of these photographs with these settings."""
+        from safetensors import SafetensorError
+
+        from fl_crafter.training.loop import read_metadata
+
+        try:
+            whole = read_metadata(shard.path).get("format") == FORMAT
+        except (OSError, SafetensorError):
+            return False
+        return whole and self.digests.get(shard.path.name) == shard.digest(self.settings)
 
 
 class ShardWriter:
@@ -74,32 +119,35 @@ class ShardWriter:
             device=device,
         )
 
-    def write(self, shard: Shard) -> int:
-        """Write one shard, whole; returns its rows.
+    def write(self, shard: Shard) -> tuple[Path, int]:
+        """Write one shard, whole; returns its path and its rows.
 
         Raises:
             InputError: a photograph cannot be read, or crafting diverged.
         """
         import torch
 
-        from fl_crafter.defences.base import Status
+        from fl_crafter.defences.base import unfit
         from fl_crafter.faces.images import read_images
+        from fl_crafter.randomness import secret_generator
         from fl_crafter.training.loop import write_safetensors
 
         # a shard's randomness is its own, so that it does not matter who makes it, and when
-        seed = int(shard.digest(self.settings)[:15], 16)
-        random = torch.Generator().manual_seed(seed)
+        random = secret_generator()
+        if self.settings.seed is not None:
+            random = derived_random(self.settings.seed, shard.path.name)
         released = []
         for begin in range(0, len(shard.photographs), self.settings.batch):
             paths = shard.photographs[begin : begin + self.settings.batch]
             feature = self.protector.encode(read_images(paths, size=self.protector.size))
             protected = self.protector.defence.protect(feature, random=random)
-            if protected.status == Status.DIVERGED:
-                raise InputError(f"crafting diverged and {shard.path} was not written.")
+            why = unfit(protected, feature, self.protector.defence)
+            if why:
+                raise InputError(f"{why} and {shard.path} was not written.")
             released.append(protected.feature.cpu())
-        metadata = {"format": FORMAT, "digest": shard.digest(self.settings)}
-        write_safetensors(shard.path, {"feature": torch.cat(released)}, metadata=metadata)
-        return len(shard.photographs)
+        tensors = {"feature": torch.cat(released)}
+        write_safetensors(shard.path, tensors, metadata={"format": FORMAT})
+        return shard.path, len(shard.photographs)
 
 
 def plan(photographs: list[Path], out: Path, *, rows: int) -> list[Shard]:
@@ -111,16 +159,9 @@ def plan(photographs: list[Path], out: Path, *, rows: int) -> list[Shard]:
     ]
 
 
-def is_done(shard: Shard, settings: BulkSettings) -> bool:
-    """Whether the file is there and was made of these photographs with these settings."""
-    from safetensors import SafetensorError
-
-    from fl_crafter.training.loop import read_metadata
-
-    try:
-        return read_metadata(shard.path).get("digest") == shard.digest(settings)
-    except (OSError, SafetensorError):
-        return False
+def _write(writer: Any, shard: Shard) -> Any:
+    """Let a worker make a shard."""
+    return writer.write.remote(shard)
 
 
 def craft_with_ray(
@@ -134,7 +175,8 @@ def craft_with_ray(
         gpus_per_worker: share of a GPU that Ray keeps for a worker; 0 works on the CPU.
         workers: at most; 0 takes as many as the cluster has room for.
     """
-    missing = [shard for shard in shards if not is_done(shard, settings)]
+    made = Made(shards[0].path.parent, settings)
+    missing = [shard for shard in shards if not made.has(shard)]
     if not missing:
         return 0
     with ray_cluster(worker_output=False) as ray:
@@ -145,10 +187,11 @@ def craft_with_ray(
         count = min(int(room), len(missing), workers or len(missing))
         actor = ray.remote(num_cpus=1, num_gpus=gpus_per_worker)(ShardWriter)
         device = "cuda" if gpus_per_worker else "cpu"
+        by_path = {shard.path: shard for shard in missing}
         pool = ray.util.ActorPool([actor.remote(settings, device) for _ in range(count)])
-        for done, rows in enumerate(
-            pool.map_unordered(lambda each, shard: each.write.remote(shard), missing), start=1
-        ):
+        results = pool.map_unordered(_write, missing)
+        for done, (place, rows) in enumerate(results, start=1):
+            made.note(by_path[place])
             typer.echo(f"{done}/{len(missing)} shards, {rows} features")
         return len(missing)
 
@@ -163,7 +206,7 @@ def main(
     utility_weight: Annotated[float, typer.Option()] = 10.0,
     steps: Annotated[int, typer.Option(min=0)] = 30,
     batch: Annotated[int, typer.Option(min=1)] = 32,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int | None, typer.Option()] = None,
     shard_rows: Annotated[int, typer.Option(min=1, help="Photographs of a shard.")] = 1024,
     gpus_per_worker: Annotated[float, typer.Option(min=0, help="0 works on the CPU.")] = 0.0,
     workers: Annotated[int, typer.Option(min=0, help="0 takes all that there is room for.")] = 0,

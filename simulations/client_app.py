@@ -9,9 +9,12 @@ configuration names as `pin-<key>` must be what the run says, or the client refu
 `--node-config 'pin-defence="crafter" pin-encoder="<SHA-256>"'`.
 """
 
+import os
+import sys
 from functools import lru_cache, partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from flwr.app import (
     Array,
@@ -26,10 +29,12 @@ from flwr.app import (
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
+from jaxtyping import Int64
+from torch import Tensor
 
 from fl_crafter.defences.base import Protected, Status
 from fl_crafter.errors import InputError
-from fl_crafter.flower.crafter_mod import CrafterMod
+from fl_crafter.flower.crafter_mod import CrafterMod, fresh_random
 from fl_crafter.flower.payload import (
     FEATURE,
     FEATURES,
@@ -40,6 +45,7 @@ from fl_crafter.flower.payload import (
     write_payload,
 )
 from fl_crafter.flower.predictions import AGREES, SCORE, VERDICT, agree, read_predictions
+from fl_crafter.randomness import secret_generator
 from fl_crafter.transcript import Purpose
 from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
@@ -47,7 +53,7 @@ from simulations.randomness import derived_random
 from strategies.requests import CHECK_MESSAGE, INFERENCE_MESSAGE, REQUEST
 from strategies.utility import predict
 
-RELEASED, EXPECTED = "released", "expected"
+RELEASED, EXPECTED, SECRET = "released", "expected", "secret"
 PIN = "pin-"
 
 
@@ -111,6 +117,37 @@ def release_once(message: Message, context: Context, call_next: ClientAppCallabl
     return reply
 
 
+def _is_simulated(context: Context) -> bool:
+    """Whether this process belongs to a simulation, which the server's configuration cannot say.
+
+    The server knows the seed, and all that follows from it: labels could be un-flipped, noise taken
+    off and rows put in order.
+    """
+    ray = sys.modules.get("ray")
+    within_ray = ray is not None and ray.is_initialized()
+    return within_ray or not context.node_config.get("own-process", True)
+
+
+def _index(
+    config: SimulationConfig, context: Context, *, round: int, purpose: Purpose
+) -> Int64[Tensor, "count"]:
+    """Positions in the dataset of the photographs of one message, row by row.
+
+    Which they are, the seed decides; in what order they leave a deployed client, a secret that
+    lasts as long as the run.
+    """
+    client = _client(context, config)
+    index = client_data.share(config, client=client, round=round, purpose=purpose)
+    if _is_simulated(context):
+        return index
+    if SECRET not in context.state:
+        context.state[SECRET] = ConfigRecord({SECRET: os.urandom(16)})
+    secret = context.state.config_records[SECRET][SECRET]
+    assert isinstance(secret, bytes)
+    seed = [int.from_bytes(secret, "little"), round, int(purpose)]
+    return index[torch.from_numpy(np.random.default_rng(seed).permutation(len(index)))]
+
+
 @lru_cache(maxsize=2)
 def _crafter_mod(config: SimulationConfig) -> CrafterMod:
     return CrafterMod(
@@ -125,6 +162,8 @@ def _crafter_mod(config: SimulationConfig) -> CrafterMod:
 
 def _random(config: SimulationConfig, message: Message, context: Context) -> torch.Generator:
     """Repeatable, as a simulation has to be; a deployed client keeps the mod's secret default."""
+    if not _is_simulated(context):
+        return fresh_random(message, context)
     stated, purpose = _request(message, config)
     return derived_random(config.seed, "defence", _client(context, config), stated, int(purpose))
 
@@ -136,7 +175,7 @@ def _observe(
     if not config.output:
         return
     (stated, purpose), client = _request(message, config), _client(context, config)
-    index = client_data.share(config, client=client, round=stated, purpose=purpose)
+    index = _index(config, context, round=stated, purpose=purpose)
     seen = torch.zeros(len(index), dtype=torch.bool)
     if protected.identified is not None:
         seen = protected.identified.cpu()
@@ -231,10 +270,12 @@ def _share(message: Message, context: Context) -> Message:
         torch.set_num_threads(config.threads)
     client = _client(context, config)
     stated, purpose = _request(message, config)
-    index = client_data.share(config, client=client, round=stated, purpose=purpose)
+    index = _index(config, context, round=stated, purpose=purpose)
     faces = client_data.faces(config)
     encoder = client_data.model(config.weights).encoder
-    random = derived_random(config.seed, "labels", client, stated, int(purpose))
+    random = secret_generator()
+    if _is_simulated(context):
+        random = derived_random(config.seed, "labels", client, stated, int(purpose))
     payload = Payload(
         feature=client_data.encode(encoder, faces.image[index], device=config.device),
         labels=task.labels(config, index, random=random),

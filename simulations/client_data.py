@@ -99,7 +99,8 @@ def share(
 
     Training photographs are dealt to the rounds, each to one; evaluation photographs go together,
     except in a deployment, where they are dealt as well.
-    The order is shuffled, so that a row's position tells nothing.
+    The order is shuffled by the run's seed, so that a row's position tells nothing to whoever does
+    not know that.
 
     Raises:
         InputError: there are fewer photographs than rounds, or more than one message may hold.

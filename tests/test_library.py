@@ -1,5 +1,6 @@
 """The public surface: small, lazy, and enough to protect images with any encoder in a few lines."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -257,3 +258,21 @@ def test_cuts_by_hooks_refuse_what_skips(faces: Tensor) -> None:
     with pytest.raises(InputError, match="size"):
         cut(Skipping(), "layer")
     assert np.isfinite(cut(Untraceable(), "whole.1.0", size=64).logits(faces[:1]).numpy()).all()
+
+
+def test_a_release_that_is_the_clean_feature_is_refused(faces: Tensor) -> None:
+    protector = Protector(defence="crafter_published", steps=0)
+    with pytest.raises(InputError, match="crafter_published changed nothing"):
+        protector(faces[:2])
+    clean = Protector(defence="none")
+    assert torch.equal(clean(faces[:2]).feature, clean.encode(faces[:2])), "none is asked for"
+
+
+def test_a_network_in_half_precision_is_crafted_for_in_single(faces: Tensor) -> None:
+    shipped = load_encoder()
+    half = SplitModel(copy.deepcopy(shipped.encoder).half(), copy.deepcopy(shipped.cloud).half())
+    one, other = (
+        Protector(model, public=faces, seed=0, steps=3)(faces[:2]).figures["task_loss"]
+        for model in (half, shipped)
+    )
+    assert one == pytest.approx(other, rel=0.05)

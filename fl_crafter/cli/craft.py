@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from fl_crafter.defences.base import Defence
+    from fl_crafter.defences.base import Defence, Protected
     from fl_crafter.protection import Protector
 
 
@@ -46,7 +46,13 @@ def craft(
     ] = 0.0,
     steps: Annotated[int, typer.Option(min=0, help="Crafter's steps.")] = 30,
     batch: Annotated[int, typer.Option(min=1, help="Photographs crafted together.")] = 32,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Of everything random, to repeat a study. Who knows it can take noise off: leave "
+            "it out for what is released."
+        ),
+    ] = None,
     ray: Annotated[
         bool, typer.Option("--ray", help="With Ray, in shards; what is there is not made again.")
     ] = False,
@@ -69,7 +75,8 @@ def craft(
             )
         arguments = [photographs, "--out", out, "--defence", defence]
         arguments += ["--utility-weight", utility_weight, "--steps", steps, "--batch", batch]
-        arguments += ["--seed", seed, "--gpus-per-worker", gpus_per_worker]
+        arguments += ["--gpus-per-worker", gpus_per_worker]
+        arguments += [] if seed is None else ["--seed", seed]
         run_child("simulations.bulk_crafting", *arguments, results=not json)
         if json:
             typer.echo(dumps({"folder": str(out), "defence": defence}))
@@ -92,6 +99,10 @@ def craft(
         typer.echo(dumps(known | {"over_budget": done.over_budget, "figures": figures}))
         return
     typer.echo(f"{len(paths)} features in {out}")
+    if done.totals.get("not_converged") and not done.over_budget:
+        typer.echo(
+            f"{done.totals['not_converged']:.0f} of them are of batches that did not converge."
+        )
     if done.over_budget:
         typer.echo(f"{done.over_budget} of them lose more than --utility-budget at every weight.")
 
@@ -127,7 +138,7 @@ def _targeted(
 
 @dataclass
 class _Done:
-    """What is crafted so far; Ctrl-C leaves it in a file beside the result.
+    """What is crafted so far; Ctrl-C, or an error, leaves it in a file beside the result.
 
     Attributes:
         path: of the result.
@@ -153,7 +164,8 @@ class _Done:
 
         from fl_crafter.training.loop import read_metadata
 
-        listed = "\n".join(str(each.resolve()) for each in paths)
+        files = [(each.resolve(), each.stat().st_size, each.stat().st_mtime_ns) for each in paths]
+        listed = "\n".join(map(str, files))
         digest = hashlib.sha256(f"{asked}\n{listed}".encode()).hexdigest()
         done = _Done(path, digest, random)
         try:
@@ -172,6 +184,17 @@ class _Done:
     def unfinished(self) -> Path:
         """Where an interrupted run leaves what it has."""
         return self.path.with_name(f"{self.path.name}.unfinished")
+
+    def add(self, protected: "Protected") -> None:
+        """Take a batch in."""
+        from fl_crafter.defences.base import Status
+
+        rows = len(protected.feature)
+        self.over_budget += round(protected.figures.get("unmet", 0.0) * rows)
+        not_converged = float(protected.status == Status.NOT_CONVERGED)
+        for name, value in (protected.figures | {"not_converged": not_converged}).items():
+            self.totals[name] = self.totals.get(name, 0.0) + value * rows
+        self.released.append(protected.feature)
 
     def store(self) -> None:
         """Leave what is crafted for the next run."""
@@ -201,8 +224,7 @@ class _Done:
 def _craft_batches(
     paths: list[Path], batch: int, protector: "Protector", defence: "Defence", done: _Done
 ) -> None:
-    """Craft what is not done, batch by batch; Ctrl-C takes effect between two."""
-    from fl_crafter.defences.base import Status
+    """Craft what is not done, batch by batch; what ends it leaves what is done for the next run."""
     from fl_crafter.faces.images import read_images
     from fl_crafter.progress import deferred_interrupt, progress_bar
 
@@ -210,24 +232,39 @@ def _craft_batches(
     with progress_bar() as bar, deferred_interrupt() as interrupt:
         task = bar.add_task(defence.name, total=len(paths), completed=first, figures="")
         for begin in range(first, len(paths), batch):
-            part = paths[begin : begin + batch]
-            feature = protector.encode(read_images(part, size=protector.size))
-            protected = defence.protect(feature, random=protector.random)
-            if protected.status == Status.DIVERGED:
-                raise InputError(
-                    "crafting diverged and nothing was written; take fewer --steps or a larger "
-                    "--utility-weight."
-                )
-            if protected.status == Status.IDENTIFIED:
-                raise InputError(
-                    "the simulated eavesdropper still sees a person at every weight, and nothing "
-                    "was written; take another --defence or a smaller --false-match."
-                )
-            done.over_budget += round(protected.figures.get("unmet", 0.0) * len(part))
-            for name, value in protected.figures.items():
-                done.totals[name] = done.totals.get(name, 0.0) + value * len(part)
-            done.released.append(protected.feature)
+            part, before = paths[begin : begin + batch], protector.random.get_state()
+            try:
+                feature = protector.encode(read_images(part, size=protector.size))
+                protected = defence.protect(feature, random=protector.random)
+                _check_release(protected, feature, defence, out=done.path)
+            except Exception:
+                protector.random.set_state(before)
+                done.store()
+                raise
+            done.add(protected)
             bar.update(task, advance=len(part))
             if interrupt.pressed:
                 done.store()
                 raise KeyboardInterrupt
+
+
+def _check_release(
+    protected: "Protected", feature: "Tensor", defence: "Defence", *, out: Path
+) -> None:
+    """Refuse a batch that must not leave.
+
+    Raises:
+        InputError: it diverged, changed nothing, or a person is still seen.
+    """
+    from fl_crafter.defences.base import Status, unfit
+
+    why = unfit(protected, feature, defence)
+    if why:
+        raise InputError(
+            f"{why} and {out} was not written; take other --steps or another --utility-weight."
+        )
+    if protected.status == Status.IDENTIFIED:
+        raise InputError(
+            "the simulated eavesdropper still sees a person at every weight, and nothing was "
+            "written; take another --defence or a smaller --false-match."
+        )

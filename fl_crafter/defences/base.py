@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from fl_crafter.models.split import SplitModel
 
+UNDEFENDED = "none"
+
 
 class Status(StrEnum):
     """How a defence ended."""
@@ -88,3 +90,38 @@ def utility_loss(
 ) -> Float[Tensor, "batch"]:
     """Mean squared change of each sample's feature (Crafter's utility loss)."""
     return (protected - feature).flatten(1).square().mean(1)
+
+
+def unfit(
+    protected: Protected,
+    clean: Float[Tensor, "batch *shape"],
+    defence: "Defence",
+    *,
+    wire: torch.dtype | None = None,
+) -> str:
+    """Why features must not leave, for a sentence; empty where they may.
+
+    A release gate's word, which is about rows, is left to whoever can leave rows out.
+
+    Args:
+        protected: what the defence made.
+        clean: of what.
+        defence: that made it.
+        wire: type in which the features leave; a small change may be lost in it.
+    """
+    name, feature = defence.name, protected.feature.detach().cpu()
+    clean = clean.detach().cpu()
+    if protected.status == Status.DIVERGED:
+        return f"The defence {name} diverged"
+    if feature.shape != clean.shape:
+        return f"The defence {name} changed the shape"
+    if wire is not None:
+        feature, clean = feature.to(wire), clean.to(wire)
+    if not bool(feature.isfinite().all()):
+        kind = f" in {str(wire).removeprefix('torch.')}" if wire else ""
+        return f"The features protected by {name} are not finite{kind}"
+    # a trained defence may protect in its own encoder, before any feature is there
+    if name != UNDEFENDED and defence.model is None:
+        if bool((feature == clean).flatten(1).all(1).any()):
+            return f"The defence {name} changed nothing"
+    return ""

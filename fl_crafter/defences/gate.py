@@ -34,6 +34,9 @@ class ReleaseGate(Defence):
         similarity = self.unseen.similarity(feature, result.feature)
         figures = result.figures | {"seen_similarity": float(similarity.max())}
         seen = ~(similarity <= self.unseen.limit)  # nan is no proof of safety
+        if result.status == Status.IDENTIFIED:  # of an inner gate, which sees something else
+            inner = torch.ones_like(seen) if result.identified is None else result.identified
+            seen = seen | inner.to(seen)
         if bool(seen.any()):
             return Protected(result.feature, Status.IDENTIFIED, figures, identified=seen)
         return Protected(result.feature, result.status, figures)

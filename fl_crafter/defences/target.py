@@ -126,14 +126,21 @@ class Targeted(Defence):
             released[left] = result.feature
             if result.status == Status.DIVERGED:
                 return Protected(released, Status.DIVERGED)
+            if result.status == Status.IDENTIFIED:
+                # nobody may leave of whom a gate within says so, whatever the promise
+                return Protected(released, Status.IDENTIFIED)
+            status = max(status, result.status, key=list(Status).index)
             left = left[~self.promise.kept(feature[left], result.feature)]
             if not len(left):
                 break
         else:
-            status = self.promise.broken
+            status = max(status, self.promise.broken, key=list(Status).index)
         figures = {
             "utility_loss": float(utility_loss(released, feature).mean()),
             "settings_tried": float(tried),
             "unmet": len(left) / len(feature),
         }
-        return Protected(released, status, figures)
+        unmet = torch.zeros(len(feature), dtype=torch.bool, device=feature.device)
+        unmet[left] = True
+        seen = unmet if status == Status.IDENTIFIED else None
+        return Protected(released, status, figures, identified=seen)

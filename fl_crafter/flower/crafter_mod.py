@@ -1,7 +1,6 @@
 """A Flower mod that protects whatever a ClientApp returns: Crafter as a plug-in."""
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,15 +12,18 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
 from torch import Tensor
 
-from fl_crafter.defences.base import Defence, Protected, Status
-from fl_crafter.defences.undefended import Undefended
+from fl_crafter.defences.base import Defence, Protected, Status, unfit
 from fl_crafter.errors import InputError
 from fl_crafter.flower.payload import PayloadError, decode_array
 from fl_crafter.flower.withholding import leave_out
+from fl_crafter.randomness import secret_generator
 
 Randomness = Callable[[Message, Context], torch.Generator]
 Observer = Callable[[Message, Context, Protected], None]
 FailureObserver = Callable[[Message, Context, Exception], None]
+
+MOST_NUMBERS = 256
+"""In lists of metrics and settings of one reply: far fewer than there are in a feature."""
 
 _log = logging.getLogger("fl_crafter")
 
@@ -31,8 +33,8 @@ class RefusedRelease(Exception):
 
 
 def fresh_random(message: Message, context: Context) -> torch.Generator:
-    """A generator that nobody else can predict; the mod's default."""
-    return torch.Generator().manual_seed(int.from_bytes(os.urandom(8), "little", signed=True))
+    """A generator that nobody else can repeat; the mod's default."""
+    return secret_generator()
 
 
 def protect_array(
@@ -71,26 +73,16 @@ def protect_array(
     began = time.monotonic()
     protected = defence.protect(clean.to(device), random=random)
     seconds = time.monotonic() - began
-    if protected.status == Status.DIVERGED:
-        raise RefusedRelease(f"The defence {defence.name} diverged; nothing was sent.")
+    wire = torch.float16 if array.dtype == "float16" else torch.float32
+    why = unfit(protected, clean, defence, wire=wire)
+    if why:
+        raise RefusedRelease(f"{why}; nothing was sent.")
     seen = _seen(protected, len(clean))
     if seen.any() and (seen.all() or not withhold):
         raise RefusedRelease(
             f"The release gate still saw a person after {defence.name}; nothing was sent."
         )
-    if protected.feature.shape != clean.shape:
-        raise RefusedRelease(f"The defence {defence.name} changed the shape; nothing was sent.")
-    unchanged = (protected.feature.detach().cpu() == clean).flatten(1).all(1)
-    # a trained defence may protect in its own encoder, before any feature is there
-    if unchanged.any() and not isinstance(defence, Undefended) and defence.model is None:
-        raise RefusedRelease(f"The defence {defence.name} changed nothing; nothing was sent.")
-    wire = torch.float16 if array.dtype == "float16" else torch.float32
     feature = protected.feature.detach().cpu().to(wire)
-    if not torch.isfinite(feature).all():
-        raise RefusedRelease(
-            f"The features protected by {defence.name} are not finite in {array.dtype}; "
-            "nothing was sent."
-        )
     figures = protected.figures | {"seconds": seconds}
     return Array(feature[~seen].contiguous().numpy()), replace(protected, figures=figures)
 
@@ -115,9 +107,9 @@ class CrafterMod:
         mod = CrafterMod(lambda: build_defence("crafter", ...), record="features", key="feature")
         app = ClientApp(mods=[message_size_mod, mod])
 
-    A reply without arrays passes as it is. A reply that cannot be protected becomes an error reply
-    of one sentence, and so does an exception in the ClientApp, of which only the type's name is
-    sent: its text may name people and files, and goes to the client's own log.
+    A reply without arrays passes as it is, if its settings may. A reply that cannot be protected
+    becomes an error reply of one sentence, and so does an exception in the ClientApp, of which only
+    the type's name is sent: its text may name people and files, and goes to the client's own log.
 
     Args:
         defence: a defence, or a function of no argument that makes one; it is called once per
@@ -125,8 +117,9 @@ class CrafterMod:
         record: name of the ArrayRecord in the reply that holds the features.
         key: name of the features in that record.
         passing: names of further arrays, in the same record, that may leave unprotected. Any array
-            not named here is refused, since it may be a copy of the features; so are bytes in a
-            ConfigRecord. Metrics and other settings leave as they are.
+            not named here is refused, since it may be a copy of the features. So are bytes, texts
+            and long lists among metrics and settings, see `check_settings`; here their names may be
+            given too. Numbers leave as they are.
         random: gives the defence's generator for a message; by default a fresh, secret one each
             time. Only a simulation, to be repeatable, has reason to give another.
         observe: is told the client's own account of each protection, which stays on the device.
@@ -192,6 +185,7 @@ class CrafterMod:
 
     def _protect(self, content: RecordDict, message: Message, context: Context) -> Protected | None:
         """Replace the features in a reply; returns the defence's account, None without arrays."""
+        check_settings(content, allowed=self.passing)
         if not content.array_records:
             return None
         if set(content.array_records) != {self.record}:
@@ -204,8 +198,6 @@ class CrafterMod:
                 f"The record {self.record} holds arrays that are neither {self.key} nor allowed "
                 "to pass; nothing was sent."
             )
-        if any(isinstance(v, bytes) for c in content.config_records.values() for v in c.values()):
-            _refuse("Bytes may not leave beside the features; nothing was sent.")
         array, protected = protect_array(
             arrays[self.key],
             self.defence,
@@ -221,6 +213,29 @@ class CrafterMod:
             {name: array if name == self.key else passing for name, passing in kept.items()}
         )
         return protected
+
+
+def check_settings(content: RecordDict, *, allowed: tuple[str, ...] = ()) -> None:
+    """Refuse what may be a photograph, a feature, a file's name or a person's beside the arrays.
+
+    Args:
+        content: of a reply.
+        allowed: names of settings and metrics that may be bytes, texts or long lists.
+
+    Raises:
+        RefusedRelease: another one is; or several lists hold more than `MOST_NUMBERS` together.
+    """
+    numbers = 0
+    for record in (*content.config_records.values(), *content.metric_records.values()):
+        for name, value in record.items():
+            if name in allowed:
+                continue
+            values = value if isinstance(value, list) else [value]
+            if any(isinstance(each, bytes | str) for each in values):
+                _refuse("Bytes and texts may not leave beside the features; nothing was sent.")
+            numbers += len(values) if isinstance(value, list) else 0
+    if numbers > MOST_NUMBERS:
+        _refuse(f"Lists of more than {MOST_NUMBERS} numbers may not leave; nothing was sent.")
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -52,7 +52,7 @@ def test_crafting_goes_on_where_it_was(
     folder: Path, run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def options(out: Path) -> tuple[object, ...]:
-        return ("craft", folder, "--out", out, "--defence", "noise", "--batch", 2)
+        return ("craft", folder, "--out", out, "--defence", "noise", "--batch", 2, "--seed", 3)
 
     monkeypatch.setattr(protection, "DRAWN", 80)  # public faces
     whole, out = tmp_path / "whole.safetensors", tmp_path / "out" / "features.safetensors"
@@ -69,6 +69,40 @@ def test_crafting_goes_on_where_it_was(
     assert json.loads(again.stdout)["figures"] == pytest.approx(told["figures"])
     assert [path.name for path in out.parent.iterdir()] == ["features.safetensors"]
     assert torch.equal(load_file(out)["feature"], load_file(whole)["feature"])
+
+
+def test_an_error_keeps_what_was_crafted(
+    folder: Path, run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protection, "DRAWN", 80)
+    photographs, out = folder, tmp_path / "out"
+    last = max(photographs.iterdir())
+    whole = last.read_bytes()
+    options = ("craft", photographs, "--out", out, "--defence", "noise", "--batch", 2)
+    known = last.stat()
+    last.write_bytes(whole[:50].ljust(len(whole), b"0"))
+    os.utime(last, ns=(known.st_atime_ns, known.st_mtime_ns))
+    failed = run(*options)
+    assert failed.exit_code == 2 and not out.exists()
+    kept = load_file(tmp_path / "out.unfinished")["feature"].clone()
+    assert len(kept) == 4
+    last.write_bytes(whole)
+    os.utime(last, ns=(known.st_atime_ns, known.st_mtime_ns))
+    assert run(*options).exit_code == 0
+    assert torch.equal(load_file(out)["feature"][:4], kept)
+
+
+def test_a_release_cannot_be_repeated_unless_asked(
+    folder: Path, run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who could draw the noise again would have the clean features."""
+    monkeypatch.setattr(protection, "DRAWN", 80)
+    released = []
+    for name in ("one", "other"):
+        out = tmp_path / name
+        assert run("craft", folder, "--out", out, "--defence", "noise").exit_code == 0
+        released.append(load_file(out)["feature"])
+    assert float((released[0] - released[1]).abs().mean()) > 0.1
 
 
 def test_training_stores_the_step_that_it_ends_at(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """The release gate: what still shows a person does not leave."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fl_crafter.defences.base import Defence, Status
+from fl_crafter.defences.base import Defence, Protected, Status
 from fl_crafter.defences.gate import ReleaseGate
 from fl_crafter.defences.noise import Noise
 from fl_crafter.defences.substitution import Substitution
@@ -63,3 +64,25 @@ def test_a_gate_that_cannot_tell_refuses(world: World) -> None:
     assert result.status == Status.IDENTIFIED
     assert result.identified is not None
     assert result.identified.all()
+
+
+class Seen(Defence):
+    """Moves features far, and says that some rows are seen."""
+
+    name = "seen"
+
+    def __init__(self, rows: Tensor | None) -> None:
+        self.rows = rows
+
+    def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
+        return Protected(feature + 5, Status.IDENTIFIED, identified=self.rows)
+
+
+@pytest.mark.parametrize("row", [0, 1, None])
+def test_whom_an_inner_gate_refuses_the_outer_one_does(world: World, row: int | None) -> None:
+    count = len(world.feature)
+    inner = None if row is None else torch.arange(count) == row
+    result = gate(Seen(inner), limit=1.01).protect(world.feature, random=seeded())
+    assert result.status == Status.IDENTIFIED and result.identified is not None
+    wanted = torch.ones(count, dtype=torch.bool) if inner is None else inner
+    assert torch.equal(result.identified, wanted)

@@ -98,3 +98,23 @@ def test_a_budget_without_meaning_is_refused(budget: float) -> None:
         WithinBudget(FeatureUtility(), budget=budget)
     with pytest.raises(ValueError, match="at least one"):
         Targeted([], promise=unseen(0.5))
+
+
+def test_a_setting_that_did_not_converge_is_said() -> None:
+    rungs = [Shift(3.0, Status.NOT_CONVERGED), Shift(1.0)]
+    targeted = Targeted(rungs, promise=WithinBudget(FeatureUtility(), budget=2.0))
+    assert targeted.protect(feature(0.0), random=seeded()).status == Status.NOT_CONVERGED
+
+
+def test_whom_a_gate_within_refuses_nothing_is_released_of() -> None:
+    rungs = [Shift(1.0, Status.IDENTIFIED), Shift(1.0)]
+    targeted = Targeted(rungs, promise=WithinBudget(FeatureUtility(), budget=2.0))
+    assert targeted.protect(feature(0.0), random=seeded()).status == Status.IDENTIFIED
+
+
+def test_only_those_who_are_still_seen_are_named() -> None:
+    promise = Unseen(eavesdropper=lambda each: each, embed=embed, limit=0.9)
+    clean = feature(1.0, 0.001)
+    result = Targeted([Shift(0.2)], promise=promise).protect(clean, random=seeded())
+    assert result.status == Status.IDENTIFIED and result.identified is not None
+    assert result.identified.tolist() == [True, False]

@@ -2,18 +2,24 @@
 
 import gc
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from fl_crafter.errors import InputError
+from fl_crafter.faces.images import read_images
+from fl_crafter.protection import Protector
+from fl_crafter.training.loop import read_metadata
 from simulations.bulk_crafting import (
+    FORMAT,
     BulkSettings,
+    Made,
     Shard,
     ShardWriter,
     craft_with_ray,
-    is_done,
     plan,
 )
 
@@ -41,18 +47,53 @@ def test_shards_hold_every_photograph_once_and_in_order(photographs: Path, tmp_p
 def test_a_shard_is_done_when_it_was_made_of_the_same_with_the_same(
     writer: ShardWriter, photographs: Path, tmp_path: Path
 ) -> None:
-    (shard,) = some(photographs, tmp_path, 3)
-    assert not is_done(shard, SETTINGS)
-    assert writer.write(shard) == 3
-    assert is_done(shard, SETTINGS)
-    assert not is_done(shard, BulkSettings("none", 10.0, 1, 2, 0))
-    assert not is_done(Shard(shard.path, shard.photographs[:2]), SETTINGS)
+    (shard,) = some(photographs, tmp_path / "out", 3)
+    made = Made(tmp_path / "out", SETTINGS)
+    assert not made.has(shard)
+    assert writer.write(shard) == (shard.path, 3)
+    made.note(shard)
+    assert Made(tmp_path / "out", SETTINGS).has(shard)
+    assert not Made(tmp_path / "out", BulkSettings("none", 10.0, 1, 2, 0)).has(shard)
+    assert not made.has(Shard(shard.path, shard.photographs[:2]))
     first = load_file(shard.path)["feature"].clone()  # a mapped file must not become shorter
     assert first.shape == (3, 64, 16, 16)
     shard.path.write_bytes(shard.path.read_bytes()[:100])
-    assert not is_done(shard, SETTINGS)
+    assert not made.has(shard)
     writer.write(shard)
     assert torch.equal(load_file(shard.path)["feature"], first)
+    made.path.write_text("[")
+    with pytest.raises(InputError, match="out.made.json is broken; remove it"):
+        Made(tmp_path / "out", SETTINGS)
+
+
+def test_another_photograph_of_the_same_name_is_made_anew(
+    writer: ShardWriter, photographs: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "face.pgm"
+    one, other = sorted(photographs.glob("*/*.pgm"))[:2]
+    path.write_bytes(one.read_bytes())
+    (shard,) = plan([path], tmp_path / "out", rows=3)
+    writer.write(shard)
+    made = Made(tmp_path / "out", SETTINGS)
+    made.note(shard)
+    assert made.has(shard)
+    path.write_bytes(other.read_bytes())
+    os.utime(path, ns=(1, 1))
+    assert not made.has(shard)
+
+
+def test_noise_cannot_be_drawn_again_from_what_is_shared(photographs: Path, tmp_path: Path) -> None:
+    settings = BulkSettings("noise", utility_weight=10.0, steps=1, batch=2, seed=None)
+    released = []
+    for name in ("one", "other"):
+        (shard,) = some(photographs, tmp_path / name, 2)
+        ShardWriter(settings, "cpu").write(shard)
+        released.append(load_file(shard.path)["feature"])
+        assert read_metadata(shard.path) == {"format": FORMAT}
+    clean = Protector(defence="none").encode(read_images(list(shard.photographs), size=64))
+    noise = [each - clean for each in released]
+    angle = torch.nn.functional.cosine_similarity(noise[0].flatten(), noise[1].flatten(), dim=0)
+    assert abs(float(angle)) < 0.05, "the same photographs, other noise"
 
 
 def test_no_name_of_a_photograph_is_in_a_shard(
@@ -78,5 +119,6 @@ def test_ray_makes_what_is_missing_as_one_process_does(
         assert torch.equal(load_file(one.path)["feature"], load_file(other.path)["feature"])
     shards[0].path.unlink()
     assert craft_with_ray(shards, SETTINGS, gpus_per_worker=0, workers=2) == 1
-    assert all(is_done(shard, SETTINGS) for shard in shards)
+    made = Made(shards[0].path.parent, SETTINGS)
+    assert all(made.has(shard) for shard in shards)
     gc.collect()  # while the filter holds

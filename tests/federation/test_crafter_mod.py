@@ -165,7 +165,22 @@ def test_a_result_that_did_not_converge_may_leave_and_says_so() -> None:
         (content_of(CLEAN / 0), "clean features are not finite"),
         (
             RecordDict({**content_of(), "more": ConfigRecord({"clean": CLEAN.numpy().tobytes()})}),
-            "Bytes may not leave",
+            "Bytes and texts may not leave",
+        ),
+        (
+            RecordDict(
+                {**content_of(), "more": ConfigRecord({"clean": [CLEAN.numpy().tobytes()]})}
+            ),
+            "Bytes and texts may not leave",
+        ),
+        (
+            RecordDict({**content_of(), "more": ConfigRecord({"file": "anna/holiday.jpg"})}),
+            "Bytes and texts may not leave",
+        ),
+        (RecordDict({"more": ConfigRecord({"clean": CLEAN.numpy().tobytes()})}), "Bytes and texts"),
+        (
+            RecordDict({**content_of(), "more": MetricRecord({"clean": [0.5] * 257})}),
+            "Lists of more than 256 numbers",
         ),
     ],
 )
@@ -175,6 +190,22 @@ def test_a_reply_that_cannot_be_protected_is_refused(content: RecordDict, reason
     assert reply.has_error()
     assert reason in (reply.error.reason or "")
     assert not defence.seen
+
+
+def test_a_change_that_the_wire_does_not_carry_is_none() -> None:
+    large = CLEAN + 1000  # whose neighbours in half precision are .5 away
+    mod = CrafterMod(Broken(large + 1e-3))
+    reply = reply_of(app_returning(content_of(large.half()), mod))
+    assert reply.has_error() and "changed nothing" in (reply.error.reason or "")
+    wider = reply_of(app_returning(content_of(large), CrafterMod(Broken(large + 1e-3))))
+    assert wider.has_content()
+
+
+def test_what_is_named_may_leave() -> None:
+    more = ConfigRecord({"note": "day 3", "losses": [0.5] * 300, "epoch": 3})
+    content = RecordDict({**content_of(), "more": more})
+    mod = CrafterMod(Noisy(), passing=("labels", "note", "losses"))
+    assert reply_of(app_returning(content, mod)).content["more"]["note"] == "day 3"
 
 
 def test_a_reply_without_arrays_passes() -> None:

@@ -1,0 +1,24 @@
+"""Randomness that nobody else can repeat."""
+
+import os
+
+import numpy as np
+import torch
+
+_WORDS = slice(24, 24 + 624 * 8)
+"""Where the Mersenne twister's words lie in the state of a generator, eight bytes for each."""
+
+
+def secret_generator() -> torch.Generator:
+    """A generator on the processor whose whole state the operating system's source has drawn.
+
+    `manual_seed` would not do: it takes 32 bits, which whoever sees a release can try one after the
+    other. The Mersenne twister is no cryptographic generator all the same: who saw its raw output
+    could continue it, so that each release takes a generator of its own.
+    """
+    generator = torch.Generator().manual_seed(0)
+    state = generator.get_state()
+    words = np.frombuffer(os.urandom(624 * 4), dtype=np.uint32).astype("<u8")
+    state[_WORDS] = torch.from_numpy(words.view(np.uint8).copy())
+    generator.set_state(state)
+    return generator
