@@ -164,24 +164,28 @@ def remembered(
 
 
 @lru_cache(maxsize=1)
-def _public_feature(choice: DatasetChoice, generated: int, weights: str, device: str) -> Tensor:
-    """Features of the public pool: public photographs, faces drawn from the shipped generator.
+def _public_pool(
+    choice: DatasetChoice, generated: int, weights: str, device: str
+) -> dict[str, Tensor]:
+    """Features of the public pool, photographs and drawn faces, and the `person` that each shows.
 
     Raises:
         InputError: there is neither.
     """
     public = _faces(choice).with_role(Role.PUBLIC)
     encoder = model(weights).encoder
-    parts = []
+    parts, person = [], public.identity
     if len(public):
         parts.append(encode(encoder, public.image, device=device))
     if generated:
         generator = load_generator(Path(weights) if weights else None)
         drawn = generator.sample(generated, random=derived_random(choice.seed, "generated"))
         parts.append(encode(encoder, drawn, device=device))
+        nobody = -1 - torch.arange(generated)  # each another one
+        person = torch.cat([person, nobody])
     if not parts:
         raise InputError(f"{choice.name} has no public photographs; raise generated-images.")
-    return torch.cat(parts)
+    return {"feature": torch.cat(parts), "person": person}
 
 
 @lru_cache(maxsize=2)
@@ -190,16 +194,16 @@ def defence(config: SimulationConfig) -> Defence:
     network = model(config.weights)
     if config.defence == "none":
         shape = feature_shape(network.encoder, config.image_size)
-        public = torch.empty(0, *shape)
+        pool = {"feature": torch.empty(0, *shape), "person": torch.empty(0, dtype=torch.int64)}
     else:
         choice, generated = DatasetChoice.of(config), config.generated_images
-        public = remembered(
+        pool = remembered(
             config,
-            "public",
-            lambda: {"feature": _public_feature(choice, generated, config.weights, config.device)},
-        )["feature"]
+            "public-pool",
+            lambda: _public_pool(choice, generated, config.weights, config.device),
+        )
     folder = Path(config.weights) if config.weights else None
-    encoder, public = network.encoder.to(config.device), public.to(config.device)
+    encoder, public = network.encoder.to(config.device), pool["feature"].to(config.device)
     try:
         chosen = build_defence(
             config.defence,
@@ -214,6 +218,7 @@ def defence(config: SimulationConfig) -> Defence:
         unseen = simulated_observer(
             encoder,
             public,
+            person=pool["person"],
             false_match=config.release_false_match,
             random=derived_random(config.seed, "gate"),
             weights=folder,

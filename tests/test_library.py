@@ -25,6 +25,7 @@ from fl_crafter import (
     read_images,
 )
 from fl_crafter._torchvision import torchvision
+from fl_crafter.defences.crafter.crafter import CrafterSettings
 from fl_crafter.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -276,3 +277,13 @@ def test_a_network_in_half_precision_is_crafted_for_in_single(faces: Tensor) -> 
         for model in (half, shipped)
     )
     assert one == pytest.approx(other, rel=0.05)
+
+
+@pytest.mark.parametrize("rate", [100.0, 1e6])
+def test_too_large_a_step_ends_with_a_sentence(
+    faces: Tensor, rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = CrafterSettings(rate=rate, steps=5)
+    monkeypatch.setattr("fl_crafter.protection._crafter_settings", lambda *_: settings)
+    with pytest.raises(InputError, match="crafter diverged"):
+        Protector(public=faces, seed=0)(faces[:2])

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from fl_crafter.assets import load_decoder
@@ -75,6 +75,7 @@ def simulated_observer(
     encoder: nn.Module,
     public_feature: Float[Tensor, "count channels rows columns"],
     *,
+    person: Int64[Tensor, "count"] | None = None,
     false_match: float,
     random: torch.Generator,
     weights: Path | None = None,
@@ -84,13 +85,17 @@ def simulated_observer(
     Args:
         encoder: the encoder that made the features.
         public_feature: features of public faces; half of them fit the recogniser, half the limit.
+        person: who each of them shows; all different people by default. Two pictures of one are no
+            pair of strangers, and would loosen the limit.
         false_match: share of pairs of different people that are taken for one person.
         random: divides the public features.
         weights: folder of the decoder's weights; the shipped ones by default.
 
     Raises:
-        InputError: there are too few public features.
+        InputError: there are too few public features, or people.
     """
+    if not 0 < false_match < 1:
+        raise InputError(f"The share of false matches must lie between 0 and 1, not {false_match}.")
     if len(public_feature) < 64:
         raise InputError(
             f"A release gate needs 64 public features, not {len(public_feature)}; raise "
@@ -102,5 +107,10 @@ def simulated_observer(
     order = torch.randperm(len(seen), generator=random).to(seen.device)
     fitted, held_out = seen[order].tensor_split(2)
     recogniser = EigenRecogniser(encoder, fitted)
-    limit = limit_for(recogniser, held_out, false_match=false_match)
+    everybody = torch.arange(len(seen)) if person is None else person.cpu()
+    _, strangers = everybody[order.cpu()].tensor_split(2)
+    try:
+        limit = limit_for(recogniser, held_out, person=strangers, false_match=false_match)
+    except ValueError as error:
+        raise InputError(f"A release gate cannot be set: {error}.") from error
     return Unseen(eavesdropper=decoder, embed=recogniser, limit=limit)

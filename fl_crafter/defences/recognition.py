@@ -5,11 +5,12 @@ public features only, and trains nothing: pictures are encoded again, and compar
 components of public pictures, each scaled to unit variance (eigenfaces; Turk and Pentland, 1991).
 """
 
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 BATCH = 64
@@ -53,15 +54,27 @@ class EigenRecogniser:
         return torch.cat([self.encoder(part).flatten(1) for part in picture.split(BATCH)])
 
 
-def limit_for(embed: Callable[[Tensor], Tensor], picture: Tensor, *, false_match: float) -> float:
+def limit_for(
+    embed: Callable[[Tensor], Tensor],
+    picture: Float[Tensor, "count 3 height width"],
+    *,
+    person: Int64[Tensor, "count"],
+    false_match: float,
+) -> float:
     """The cosine that a share `false_match` of pairs of different people exceeds.
 
     Args:
         embed: pictures -> unit vectors.
-        picture: of public people, one each, that `embed` was not fitted on.
+        picture: of public people, that `embed` was not fitted on.
+        person: who is on each.
         false_match: share of the pairs, between 0 and 1.
+
+    Raises:
+        ValueError: all pictures are of one person.
     """
     vectors = embed(picture)
-    upper = torch.triu_indices(len(vectors), len(vectors), offset=1)
-    cosine = (vectors @ vectors.T)[upper[0], upper[1]]
-    return float(cosine.float().quantile(1 - false_match))
+    strangers = (person[:, None] != person).triu(1).to(vectors.device)
+    cosine = (vectors @ vectors.T)[strangers].float()
+    if not len(cosine):
+        raise ValueError("the limit of a match takes pictures of two people or more")
+    return float(cosine.kthvalue(max(1, math.ceil((1 - false_match) * len(cosine)))).values)

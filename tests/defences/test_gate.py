@@ -8,6 +8,7 @@ from torch import Tensor
 from fl_crafter.defences.base import Defence, Protected, Status
 from fl_crafter.defences.gate import ReleaseGate
 from fl_crafter.defences.noise import Noise
+from fl_crafter.defences.recognition import limit_for
 from fl_crafter.defences.substitution import Substitution
 from fl_crafter.defences.target import Unseen
 from fl_crafter.defences.undefended import Undefended
@@ -86,3 +87,20 @@ def test_whom_an_inner_gate_refuses_the_outer_one_does(world: World, row: int | 
     assert result.status == Status.IDENTIFIED and result.identified is not None
     wanted = torch.ones(count, dtype=torch.bool) if inner is None else inner
     assert torch.equal(result.identified, wanted)
+
+
+def test_the_limit_is_of_strangers_alone() -> None:
+    """Ten pictures of each of twenty people, hardly different: their likeness is no false match."""
+    random = seeded(3)
+    face = torch.rand(20, 3, 4, 4, generator=random)
+    person = torch.arange(20).repeat(10)
+    picture = face[person] + 0.01 * torch.randn(200, 3, 4, 4, generator=random)
+
+    def limit(whose: Tensor) -> float:
+        return limit_for(embed, picture, person=whose, false_match=0.01)
+
+    one_each = limit_for(embed, face, person=torch.arange(20), false_match=0.01)
+    assert limit(person) == pytest.approx(one_each, abs=0.05)
+    assert limit(torch.arange(200)) > 0.99, "taken for strangers, they loosen it"
+    with pytest.raises(ValueError, match="two people"):
+        limit(torch.zeros_like(person))

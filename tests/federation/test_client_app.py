@@ -78,6 +78,31 @@ def test_the_same_photographs_are_never_shared_twice(server: Server) -> None:
     assert server.ask(client=1).has_content()
 
 
+def test_who_knows_the_configuration_cannot_repeat_what_a_device_draws(
+    make_config: MakeConfig,
+) -> None:
+    """The server sets the seed: neither noise nor labels nor the order of rows follow from it."""
+    plain, noisy = (
+        make_config(),
+        make_config(defence="noise", label_epsilon=0.5, generated_images=0),
+    )
+
+    def sent(config: SimulationConfig, *, device: bool) -> Payload:
+        return payload_in(Server(config, **{"own-process": device}).ask("evaluate.craft"))
+
+    one, other = (sent(noisy, device=False) for _ in range(2))
+    assert torch.equal(one.feature, other.feature) and torch.equal(one.labels, other.labels)
+    one, other = (sent(noisy, device=True) for _ in range(2))
+    assert not torch.equal(one.labels, other.labels)
+    known, first, second = (sent(plain, device=device).feature for device in (False, True, True))
+    assert not torch.equal(first, second), "an order that another run does not have"
+    rows = [sorted(map(tuple, each.flatten(1).tolist())) for each in (known, first, second)]
+    assert rows[0] == rows[1] == rows[2], "of the same photographs"
+    together = torch.cdist(one.feature.flatten(1), other.feature.flatten(1))
+    alike = torch.cdist(first.flatten(1), second.flatten(1))
+    assert float(alike.min(1).values.max()) < 1e-3 < float(together.min()), "and the noise is new"
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -90,6 +90,11 @@ class _Watcher:
         return self.held
 
 
+FARTHEST = 100.0
+"""Most squared change, in units of the square of the clean feature or of the start: steps that lead
+farther have diverged."""
+
+
 class Crafter(Defence):
     """Crafts features whose reconstructions look like anybody, and serve the cloud's task.
 
@@ -181,6 +186,10 @@ class Crafter(Defence):
             crafted = torch.where(active[:, None, None, None], moved, crafted)
             if self.observe:
                 self.observe(Step(step, crafted, _named_figures(watchers)))
+        sizes = [each.flatten(1).square().mean(1) for each in (feature, start) if each is not None]
+        size = torch.stack(sizes).amax(0)
+        if not bool((utility_loss(crafted, feature) <= FARTHEST * size).all()):
+            return Protected(crafted, Status.DIVERGED)
         return self._finish(crafted, feature, target, watchers)
 
     def _smooth_part(
