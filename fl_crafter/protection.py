@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fl_crafter.assets import load_encoder, load_generator
-from fl_crafter.defences.base import Defence, Protected, unfit
+from fl_crafter.defences.base import Defence, Protected, unfit, utility_loss
 from fl_crafter.defences.configured import NAMES, DefenceSettings, build_defence
 from fl_crafter.defences.crafter.crafter import CrafterSettings
 from fl_crafter.errors import InputError
@@ -107,7 +107,13 @@ class Protector:
         # the same public faces in every process: they are no secret, and drawn of no person
         drawing = torch.Generator().manual_seed(0 if seed is None else seed)
         known_image = _public(public, size, drawing)
-        self.size = known_image.shape[-1] if size is None else size
+        drawn_size = known_image.shape[-1]
+        self.size = drawn_size if size is None else size
+        if self.size != drawn_size:
+            raise InputError(
+                f"The public images have {drawn_size} pixels and size is {size}; give a generator "
+                "that draws at that size, or photographs."
+            )
         feature = self.encode(known_image)
         check_outputs(self.model.cloud, feature[:FEWEST_PUBLIC])
         self.public_feature = feature
@@ -183,7 +189,11 @@ class InOwnShape(Defence):
     ) -> Protected:
         """See `Defence`."""
         protected = self.inner.protect(self._inside(feature), random=random)
-        return replace(protected, feature=self._outside(protected.feature))
+        released = self._outside(protected.feature)
+        figures = protected.figures | {
+            "utility_loss": float(utility_loss(released, feature).mean())
+        }
+        return replace(protected, feature=released, figures=figures)
 
     def _inside(self, feature: Tensor) -> Tensor:
         """With four dimensions, as defences take them."""

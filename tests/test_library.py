@@ -193,6 +193,8 @@ def test_the_scale_of_the_features_does_not_matter(faces: Tensor) -> None:
         protect(faces[64:66], each, public=faces[:64], steps=5, seed=0) for each in (small, large)
     )
     torch.testing.assert_close(one.feature * 100, other.feature / 100, rtol=1e-2, atol=1e-2)
+    losses = [each.figures["utility_loss"] for each in (one, other)]
+    assert losses[0] * 1e4 == pytest.approx(losses[1] / 1e4, rel=1e-2), "in the features' own units"
 
 
 def test_a_torchvision_network_and_any_generator(faces: Tensor, tmp_path: Path) -> None:
@@ -235,6 +237,11 @@ def test_what_is_missing_is_said(model: Any, options: dict[str, Any], named: str
     with pytest.raises(InputError) as caught:
         Protector(model(), **options)
     assert named in str(caught.value)
+
+
+def test_a_generator_of_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match="have 64 pixels and size is 128"):
+        Protector(load_encoder(), public=load_generator(), size=128)
 
 
 def test_a_cloud_model_of_another_encoder_is_refused(faces: Tensor) -> None:
