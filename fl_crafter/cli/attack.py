@@ -114,8 +114,7 @@ def attack(
         knowledge = attacker_knowledge(photographs, drawn=DRAWN, random=random, weights=weights)
         steps = RELEARNING[budget]
         if trained is not None:
-            title = "decoder of the encoder"
-            knowledge = of_trained(knowledge, made_by, steps=steps, random=random, title=title)
+            knowledge = of_trained(knowledge, made_by, steps=steps, random=random)
             knowledge = knowing(knowledge, trained, random=random)
         elif point is not None:
             knowledge = with_defence(

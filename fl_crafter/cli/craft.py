@@ -265,6 +265,6 @@ def _check_release(
         )
     if protected.status == Status.IDENTIFIED:
         raise InputError(
-            "the simulated eavesdropper still sees a person at every weight, and nothing was "
+            f"the simulated eavesdropper still sees a person at every weight, and {out} was not "
             "written; take another --defence or a smaller --false-match."
         )

@@ -199,7 +199,7 @@ def of_trained(
     *,
     steps: int,
     random: torch.Generator,
-    title: str,
+    title: str = "decoder of the encoder",
 ) -> AttackerKnowledge:
     """The knowledge of the encoder of a trained defence, which grew out of the shipped one.
 

@@ -6,8 +6,6 @@ inverts and recognises the picture links too, and other classifiers may do bette
 labels alone give is a floor: a defence of features cannot go below it.
 """
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -80,7 +78,7 @@ def _weight_of_features(
     labels down; a gain that chance explains is none. With one photograph of each person nothing can
     be held out, and both count the same.
     """
-    turn = torch.tensor(list(_turns(person)))
+    turn = _turns(person)
     folds = int(turn.max()) + 1
     if folds < 2:
         return 1.0
@@ -102,23 +100,16 @@ def _weight_of_features(
     return best if float(gain.mean()) > 2 * float(gain.std()) / len(gain) ** 0.5 else 0.0
 
 
-def _turns(person: Int64[Tensor, "known"]) -> Iterator[int]:
-    """Of each photograph, how many of its person came before."""
-    seen: dict[int, int] = {}
-    for own in person.tolist():
-        yield seen.setdefault(own, 0)
-        seen[own] += 1
-
-
 def known_photographs(bench: Bench) -> Tensor:
     """Positions in the dataset of the photographs that the attacker has: none of them is tested."""
-    return torch.tensor(list(_first_of_each(bench, PHOTOS[bench.plan.budget])))
+    train = torch.tensor([role == Role.EVAL_TRAIN for role in bench.faces.role]).nonzero().flatten()
+    return train[_turns(bench.faces.identity[train]) < PHOTOS[bench.plan.budget]]
 
 
-def _first_of_each(bench: Bench, most: int) -> Iterator[int]:
-    taken: dict[int, int] = {}
-    people = bench.faces.identity.tolist()
-    for place, role in enumerate(bench.faces.role):
-        if role == Role.EVAL_TRAIN and taken.get(people[place], 0) < most:
-            taken[people[place]] = taken.get(people[place], 0) + 1
-            yield place
+def _turns(person: Int64[Tensor, "count"]) -> Int64[Tensor, "count"]:
+    """Of each photograph, how many of its person came before."""
+    seen, turns = dict[int, int](), []
+    for own in person.tolist():
+        turns.append(seen.get(own, 0))
+        seen[own] = turns[-1] + 1
+    return torch.tensor(turns)
