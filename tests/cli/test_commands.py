@@ -191,10 +191,11 @@ def test_craft_finds_the_weight_of_a_target(
         ]
         clean = model.encoder(torch.stack(photographs))
         wanted = model.cloud(clean)
-    for name, value in {"wide": "0.3", "tight": "0.00001", "unseen": "0.001"}.items():
+    for name, value in {"wide": "0.3", "tight": "0.00001", "unseen": "0.0001"}.items():
         out = tmp_path / f"{name}.safetensors"
         option = "--false-match" if name == "unseen" else "--utility-budget"
-        result = run("craft", drawn, "--out", out, option, value, "--steps", "8")
+        # a system's own seed would hide the two from that eavesdropper only most of the time
+        result = run("craft", drawn, "--out", out, option, value, "--steps", "8", "--seed", "0")
         assert result.exit_code == 0, result.output
         assert ("lose more" in result.output) == (name == "tight"), result.output
         with torch.no_grad():
