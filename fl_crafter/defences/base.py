@@ -1,8 +1,8 @@
 """What a defence is: it replaces features by features that may leave the device."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import torch
@@ -83,6 +83,27 @@ def join(feature: Float[Tensor, "batch *shape"], parts: Sequence[Protected]) -> 
         total = sum(part.figures[name] * len(part.feature) for part in known)
         figures[name] = total / rows
     return Protected(feature, status, figures)
+
+
+def in_micro_batches(
+    feature: Float[Tensor, "batch *shape"], size: int, protect: Callable[[Tensor], Protected]
+) -> Protected:
+    """Protect a batch in parts of at most `size`, which bounds the memory; `join` says how.
+
+    Args:
+        feature: clean features.
+        size: of a part.
+        protect: makes one part's result, of its shape.
+    """
+    # kernels of another memory layout round otherwise, and many steps make much of it
+    feature = feature.detach().contiguous()
+    released = torch.empty_like(feature)
+    parts = []
+    for part, place in zip(feature.split(size), released.split(size), strict=True):
+        protected = protect(part)
+        place.copy_(protected.feature)
+        parts.append(replace(protected, feature=place))
+    return join(released, parts)
 
 
 def utility_loss(

@@ -53,3 +53,29 @@ def test_a_feature_that_is_not_finite_is_not_released(world: World) -> None:
     feature = world.feature.clone()
     feature[0, 0, 0, 0] = float("nan")
     assert crafter(world).protect(feature, random=seeded()).status == Status.DIVERGED
+
+
+def test_a_batch_is_crafted_in_micro_batches(world: World) -> None:
+    parted = replace(QUICK, micro_batch=3)
+    random, again = seeded(), seeded()
+    whole = crafter(world, parted).protect(world.feature[:6], random=random)
+    parts = [
+        crafter(world).protect(part, random=again).feature for part in world.feature[:6].split(3)
+    ]
+    torch.testing.assert_close(whole.feature, torch.cat(parts))
+    together = crafter(world).protect(world.feature[:6], random=seeded())
+    assert not torch.allclose(together.feature, whole.feature)
+
+
+def test_the_privacy_gap_is_told(world: World) -> None:
+    figures = crafter(world).protect(world.feature[:6], random=seeded()).figures
+    assert {"latent_privacy_gap", "latent_privacy_gap_standard_error"} < figures.keys()
+
+
+def test_crafting_ends_once_nothing_changes(world: World) -> None:
+    def released(steps: int, tolerance: float) -> torch.Tensor:
+        settings = replace(QUICK, steps=steps, tolerance=tolerance)
+        return crafter(world, settings).protect(world.feature[:4], random=seeded()).feature
+
+    assert torch.equal(released(30, 1.0), released(40, 1.0))
+    assert not torch.equal(released(30, 0.0), released(40, 0.0))

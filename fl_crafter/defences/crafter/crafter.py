@@ -1,16 +1,28 @@
 """The outer loop: from a public face towards the cloud's task, past any simulated eavesdropper."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fl_crafter.defences.base import Defence, Protected, Status, join, utility_loss
+from fl_crafter.defences.base import (
+    Defence,
+    Protected,
+    Status,
+    in_micro_batches,
+    utility_loss,
+)
 from fl_crafter.defences.crafter.convergence import Convergence
 from fl_crafter.defences.crafter.descent import SampleAdam
-from fl_crafter.defences.crafter.distance import CriticSettings, Distance, DistanceSettings
+from fl_crafter.defences.crafter.distance import (
+    CriticSettings,
+    Distance,
+    DistanceSettings,
+    gap_figures,
+)
 from fl_crafter.defences.crafter.simulated import SimulatedEavesdropper, Simulation
 from fl_crafter.defences.crafter.utility import FeatureUtility, Utility
 
@@ -149,19 +161,9 @@ class Crafter(Defence):
         self, feature: Float[Tensor, "batch channels rows columns"], *, random: torch.Generator
     ) -> Protected:
         """See `Defence`; a result with status `diverged` carries the last finite feature."""
-        # kernels of another memory layout round otherwise, and many steps make much of it
-        feature = feature.detach().contiguous()
-        released = torch.empty_like(feature)
-        parts = []
-        for part, place in zip(
-            feature.split(self.settings.micro_batch),
-            released.split(self.settings.micro_batch),
-            strict=True,
-        ):
-            crafted = self._protect(part, random=random)
-            place.copy_(crafted.feature)
-            parts.append(replace(crafted, feature=place))
-        return join(released, parts)
+        return in_micro_batches(
+            feature, self.settings.micro_batch, partial(self._protect, random=random)
+        )
 
     def _protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
         if not bool(torch.isfinite(feature).all()):
@@ -225,10 +227,7 @@ class Crafter(Defence):
         status = Status.OK
         for watcher in watchers:
             image = watcher.simulation.reconstruct(crafted)
-            gap, name = watcher.distance.gap(image), f"{watcher.owner.name}_privacy_gap"
-            figures[name] = float(gap.mean())
-            if len(gap) > 1:
-                figures[f"{name}_standard_error"] = float(gap.std() / len(gap) ** 0.5)
+            figures |= gap_figures(watcher.owner.name, watcher.distance.gap(image))
             residual = watcher.figures.get("stationarity_residual", 0.0)
             if residual > self.settings.stationarity_limit:
                 status = Status.NOT_CONVERGED

@@ -57,6 +57,15 @@ class DistanceSettings(ABC):
         """
 
 
+def gap_figures(eavesdropper: str, gap: Float[Tensor, "batch"]) -> dict[str, float]:
+    """The mean privacy gap of a batch, and its standard error where there is one, by name."""
+    name = f"{eavesdropper}_privacy_gap"
+    figures = {name: float(gap.mean())}
+    if len(gap) > 1:
+        figures[f"{name}_standard_error"] = float(gap.std() / len(gap) ** 0.5)
+    return figures
+
+
 def view(
     image: Float[Tensor, "batch 3 height width"], *, pool: int, light: float
 ) -> Float[Tensor, "batch 2 rows columns"]:

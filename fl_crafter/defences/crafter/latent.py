@@ -1,10 +1,21 @@
 """Crafter-z: craft the latent, and release the feature of the face that it draws."""
 
+from functools import partial
+
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from fl_crafter.defences.base import Defence, Protected, Status, utility_loss
+from fl_crafter.defences.base import (
+    Defence,
+    Protected,
+    Status,
+    in_micro_batches,
+    utility_loss,
+)
+from fl_crafter.defences.crafter.convergence import Convergence
 from fl_crafter.defences.crafter.crafter import CrafterSettings
+from fl_crafter.defences.crafter.distance import gap_figures
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.problem import latent_inversion
 from fl_crafter.models.generator import Generator
@@ -15,7 +26,7 @@ class CrafterLatent(Defence):
 
     Starts at the latent that inverts the clean feature, `z`, and minimises
     `L_p(G(z)) + utility_weight * mean((Enc(G(z)) - F0)^2)` over it by Adam; no implicit gradient.
-    Its distance is `Crafter`'s, and couples the samples of a batch.
+    Its distance is `Crafter`'s, and couples the samples of a micro-batch, which also stop together.
 
     Args:
         encoder: the encoder that made the features, frozen.
@@ -47,8 +58,15 @@ class CrafterLatent(Defence):
         self.settings = settings or CrafterSettings()
         self.inverter = inverter or LevenbergMarquardt(steps=3, inner_iterations=3, damping=1e-3)
 
-    def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
-        """See `Defence`."""
+    def protect(
+        self, feature: Float[Tensor, "batch channels rows columns"], *, random: torch.Generator
+    ) -> Protected:
+        """See `Defence`; the figures have the privacy gap of the face that was drawn."""
+        return in_micro_batches(
+            feature, self.settings.micro_batch, partial(self._protect, random=random)
+        )
+
+    def _protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
         if not bool(torch.isfinite(feature).all()):
             return Protected(feature, Status.DIVERGED)
         settings, generator = self.settings, self.generator
@@ -59,23 +77,26 @@ class CrafterLatent(Defence):
             reference = generator(latent)
         prior = generator.sample(settings.prior_images, random=random).to(feature)
         distance = settings.distance.begin(reference, prior, random=random)
+        convergence = Convergence(tolerance=settings.tolerance, together=True)
         leaf = latent.clone().requires_grad_(True)
         optimizer = torch.optim.Adam([leaf], lr=settings.rate)
         for _ in range(settings.steps):
             with torch.enable_grad():
                 image = generator(leaf)
-                kept = utility_loss(self.encoder(image), feature).sum()
+                kept = settings.utility_weight * utility_loss(self.encoder(image), feature)
             distance.adapt(image.detach())
             _, image_gradient = distance.privacy_loss(image)
+            objective = kept.detach() + distance.gap(image.detach())
+            if not bool(convergence.active(objective).any()):
+                break
             (leaf.grad,) = torch.autograd.grad(
-                [image, kept],
-                leaf,
-                [image_gradient, torch.full_like(kept, settings.utility_weight)],
+                [image, kept.sum()], leaf, [image_gradient, torch.ones_like(kept.sum())]
             )
             optimizer.step()
         with torch.no_grad():
-            released = self.encoder(generator(leaf))
+            image = generator(leaf)
+            released = self.encoder(image)
         if not bool(torch.isfinite(released).all()):
             return Protected(feature, Status.DIVERGED)
         figures = {"utility_loss": float(utility_loss(released, feature).mean())}
-        return Protected(released, figures=figures)
+        return Protected(released, figures=figures | gap_figures("latent", distance.gap(image)))
