@@ -30,8 +30,11 @@ def craft(
     ],
     defence: Annotated[str, typer.Option(help="Its name; a wrong one gets the list.")] = "crafter",
     utility_weight: Annotated[
-        float, typer.Option(help="Crafter's beta: larger keeps more utility and less privacy.")
-    ] = 10.0,
+        float | None,
+        typer.Option(
+            help="Crafter's beta: larger keeps more utility and less privacy; 10 by default."
+        ),
+    ] = None,
     utility_budget: Annotated[
         float, typer.Option(min=0, help="Most utility loss: find each person's weight by it.")
     ] = 0.0,
@@ -68,13 +71,16 @@ def craft(
     """
     if utility_budget and false_match:
         raise InputError("--utility-budget and --false-match are two targets; give one.")
+    if utility_weight is not None and (utility_budget or false_match):
+        raise InputError("--utility-weight is what a target finds; leave one of the two out.")
+    weight = 10.0 if utility_weight is None else utility_weight
     if ray:
         if utility_budget or false_match:
             raise InputError(
                 "--ray finds no weights; leave --utility-budget and --false-match out."
             )
         arguments = [photographs, "--out", out, "--defence", defence]
-        arguments += ["--utility-weight", utility_weight, "--steps", steps, "--batch", batch]
+        arguments += ["--utility-weight", weight, "--steps", steps, "--batch", batch]
         arguments += ["--gpus-per-worker", gpus_per_worker]
         arguments += [] if seed is None else ["--seed", seed]
         run_child("simulations.bulk_crafting", *arguments, results=not json)
@@ -87,9 +93,9 @@ def craft(
     from fl_crafter.protection import Protector
 
     paths = find_photos(photographs)
-    protector = Protector(defence=defence, utility_weight=utility_weight, steps=steps, seed=seed)
-    chosen = _targeted(protector, defence, utility_budget, false_match, utility_weight, steps)
-    asked = dumps([defence, utility_weight, utility_budget, false_match, steps, batch, seed])
+    protector = Protector(defence=defence, utility_weight=weight, steps=steps, seed=seed)
+    chosen = _targeted(protector, defence, utility_budget, false_match, steps)
+    asked = dumps([defence, weight, utility_budget, false_match, steps, batch, seed])
     done = _Done.resume(out, asked, paths, protector.random)
     _craft_batches(paths, batch, protector, chosen or protector.defence, done)
     done.finish(defence)
@@ -112,7 +118,6 @@ def _targeted(
     defence: str,
     utility_budget: float,
     false_match: float,
-    utility_weight: float,
     steps: int,
 ) -> "Defence | None":
     """The defence that finds its weights by a target, where one is given."""
@@ -123,7 +128,7 @@ def _targeted(
     if not utility_budget and not false_match:
         return None
     encoder, public = protector.model.encoder, protector.public_feature
-    settings = CrafterSettings(utility_weight=utility_weight, steps=steps)
+    settings = CrafterSettings(steps=steps)
     return build_targeted(
         defence,
         simulated_observer(encoder, public, false_match=false_match, random=protector.random)

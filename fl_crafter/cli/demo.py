@@ -166,6 +166,8 @@ def _show(out: Path, console: Console, *, seconds: float) -> None:
         worst = record.identification[WORST_CASE]
         named.append(f"{worst.top1:.0%} (chance {worst.chance.top1:.0%})")
         epsilon = "" if record.epsilon_pii is None else f"{record.epsilon_pii:.2f}"
+        if record.epsilon_pii_interval:
+            epsilon += " ({:.2f} to {:.2f})".format(*record.epsilon_pii_interval)
         table.add_row(name, f"{record.utility_auc:.3f}", *named, epsilon)
     console.print(table)
     console.print(

@@ -165,8 +165,11 @@ def _epsilon_pii(
     truth: PrivateTruth,
     ledger: Any,
     knowledge: AttackerKnowledge,
-) -> float:
-    """The largest estimate over the attacks, by fresh critics, the same for every defence."""
+) -> Tensor | None:
+    """Each row's estimate, of the attack with the largest mean, by fresh critics.
+
+    None where a single person's features arrived: there is nobody to tell them from.
+    """
     position = ledger.locate(
         client=transcript.client,
         round=transcript.round,
@@ -176,10 +179,14 @@ def _epsilon_pii(
     raw = truth.faces.image[position]
     random = torch.Generator().manual_seed(0)
     prior = knowledge.generator.sample(512, random=random).cpu()
+    person = truth.faces.identity[position]
+    if len(person.unique()) < 2:
+        return None
     estimates = [
-        estimate_epsilon_pii(image, raw, prior, random=random) for image in images.values()
+        estimate_epsilon_pii(image, raw, prior, person=person, random=random)
+        for image in images.values()
     ]
-    return max(float(each.mean()) for each in estimates)
+    return max(estimates, key=lambda each: float(each.mean()))
 
 
 def _settings(config: dict[str, Any]) -> dict[str, str | int | float | bool]:

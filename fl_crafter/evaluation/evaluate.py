@@ -4,13 +4,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from fl_crafter.errors import InputError
-from fl_crafter.evaluation.bootstrap import Interval, Resampling, interval_over_people
+from fl_crafter.evaluation.bootstrap import (
+    Interval,
+    Resampling,
+    interval_over_people,
+    mean_interval,
+)
 from fl_crafter.evaluation.evaluator import Evaluator
 from fl_crafter.evaluation.ledger import Ledger, Predictions
 from fl_crafter.evaluation.metrics import (
@@ -73,7 +79,7 @@ def evaluate_run(
     ledger: Ledger,
     predictions: Predictions,
     evaluator: Evaluator,
-    epsilon_pii: float | None = None,
+    epsilon_pii: Float[Tensor, "count"] | None = None,
     crafting: Crafting | None = None,
     how: Resampling | None = None,
 ) -> Evaluation:
@@ -88,7 +94,7 @@ def evaluate_run(
         ledger: which photograph each row shows.
         predictions: of the cloud model for the evaluation features.
         evaluator: the judge, the one that prepared the truth.
-        epsilon_pii: the defence's own estimate; not measured here.
+        epsilon_pii: each row's estimate; not measured here.
         crafting: what the clients reported.
         how: how intervals are made.
 
@@ -114,7 +120,7 @@ def evaluate_run(
         feature_similarity=similarity,
         feature_similarity_floor=floor,
         ssim=ssim,
-        epsilon_pii=epsilon_pii,
+        **_epsilon_pii(epsilon_pii, row, truth.identity[place], how=how),
         crafting=crafting,
         photographs=len(place),
         unreliable=tuple(_doubts(place, truth=truth, crafting=crafting)),
@@ -196,6 +202,15 @@ def _identification(
     rank = {name: attack.rank for name, attack in attacks.items()}
     rank[WORST_CASE] = torch.stack(list(rank.values())).amin(0)
     return {name: identification(own, column, identity, how=how) for name, own in rank.items()}
+
+
+def _epsilon_pii(
+    each: Tensor | None, row: Tensor, identity: Tensor, *, how: Resampling
+) -> dict[str, Any]:
+    if each is None:
+        return {}
+    interval = mean_interval(each[row], identity, how=how)
+    return {"epsilon_pii": float(each[row].mean()), "epsilon_pii_interval": interval}
 
 
 def _similarities(

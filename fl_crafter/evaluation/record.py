@@ -93,6 +93,7 @@ class DefenceRecord(Record):
         ssim: by attack, mean structural similarity of raw photograph and reconstruction.
         epsilon_pii: the defence's own estimate of perceptual inversion indistinguishability, or
             None.
+        epsilon_pii_interval: of `epsilon_pii`, 95%, over people; the critics are given.
         crafting: what the clients reported.
         photographs: number of test photographs that were judged.
         unreliable: why a figure may mislead, one sentence each.
@@ -107,6 +108,7 @@ class DefenceRecord(Record):
     feature_similarity_floor: dict[str, Cosine] = Field(default_factory=dict)
     ssim: dict[str, Cosine]
     epsilon_pii: Finite | None = None
+    epsilon_pii_interval: tuple[Finite, Finite] | None = None
     crafting: Crafting = Field(default_factory=Crafting)
     photographs: int = 0
     unreliable: tuple[str, ...] = ()

@@ -225,6 +225,8 @@ def test_craft_refuses_targets_that_make_no_sense(
     base = ("craft", folder, "--out", tmp_path / "features.safetensors")
     both = ("--utility-budget", "1", "--false-match", "0.1")
     refused(*base, *both, named=("--utility-budget", "--false-match", "one"))
+    weight = ("--utility-budget", "1", "--utility-weight", "10")
+    refused(*base, *weight, named=("--utility-weight", "target"))
     none = ("--utility-budget", "1", "--defence", "noise")
     refused(*base, *none, named=("'noise'", "utility weight"))
 

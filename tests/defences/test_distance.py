@@ -51,6 +51,34 @@ def test_the_estimate_follows_its_seed() -> None:
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
+def test_a_persons_photographs_are_judged_by_a_critic_that_saw_none_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, prior = pictures(12, seed=1), pictures(16, seed=2)
+    quick = CriticSettings(widths=(4,), warm_up=1)
+    person = torch.arange(12) // 3  # three photographs of each of four people
+    trained: list[Tensor] = []
+    train = PairedCritic.train
+
+    def note(self: PairedCritic, image: Tensor, *, steps: int) -> None:
+        trained.append(image)
+        train(self, image, steps=steps)
+
+    monkeypatch.setattr(PairedCritic, "train", note)
+    estimate_epsilon_pii(own, own, prior, person=person, settings=quick, random=seeded())
+    for images in trained:
+        inside = (own[:, None] == images[None]).flatten(2).all(2).any(1)
+        assert sorted(person[inside].bincount(minlength=4).tolist()) == [0, 0, 3, 3]
+
+
+def test_one_person_has_no_estimate() -> None:
+    own, prior = pictures(3, seed=1), pictures(16, seed=2)
+    with pytest.raises(ValueError, match="2 people or more, not 1"):
+        estimate_epsilon_pii(own[:1], own[:1], prior, random=seeded())
+    with pytest.raises(ValueError, match="2 people or more, not 1"):
+        estimate_epsilon_pii(own, own, prior, person=torch.zeros(3).long(), random=seeded())
+
+
 @pytest.fixture
 def critic() -> PairedCritic:
     settings = CriticSettings(widths=(4, 8), batch_size=8)

@@ -33,7 +33,7 @@ def judge(world, reconstruction, **changes):
 
 def test_perfect_reconstructions_reach_the_accuracy_of_raw_photographs(world):
     raw = world.faces.image[world.position]
-    evaluation = judge(world, {"copy": raw}, epsilon_pii=0.25)
+    evaluation = judge(world, {"copy": raw})
     expected = world.truth.raw_identification(how=Resampling(resamples=200))
     assert evaluation.record.identification["copy"] == expected
     assert expected.top1 == 1
@@ -41,8 +41,20 @@ def test_perfect_reconstructions_reach_the_accuracy_of_raw_photographs(world):
     assert evaluation.record.feature_similarity["copy"] == pytest.approx(1)
     assert evaluation.record.feature_similarity_floor["copy"] < 0.3
     assert evaluation.record.photographs == 24
-    assert evaluation.record.epsilon_pii == 0.25
+    assert evaluation.record.epsilon_pii is None
     assert evaluation.named("copy").all()
+
+
+def test_epsilon_pii_is_of_the_judged_rows_and_their_people(world):
+    raw = world.faces.image[world.position]
+    judged = world.transcript.purpose == 1
+    alike = torch.where(judged, 0.25, 9.0)
+    record = judge(world, {"copy": raw}, epsilon_pii=alike).record
+    assert record.epsilon_pii == 0.25 and record.epsilon_pii_interval == (0.25, 0.25)
+    person = (world.faces.identity[world.position] - 100) / 7
+    record = judge(world, {"copy": raw}, epsilon_pii=person).record
+    low, high = record.epsilon_pii_interval
+    assert low < record.epsilon_pii < high and high - low > 0.5
 
 
 def test_shuffled_reconstructions_fall_to_chance(world):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fl_crafter.models.critic import Critic, gradient_penalty
@@ -225,6 +225,7 @@ def estimate_epsilon_pii(
     reference: Float[Tensor, "batch 3 height width"],
     prior: Float[Tensor, "count 3 height width"],
     *,
+    person: Int64[Tensor, "batch"] | None = None,
     settings: CriticSettings = CriticSettings(warm_up=150, pool=4),
     folds: int = 2,
     random: torch.Generator,
@@ -239,11 +240,21 @@ def estimate_epsilon_pii(
         reconstruction: what the eavesdropper made of the released features.
         reference: the person's own picture, or the best reconstruction of the clean feature.
         prior: public faces as the same eavesdropper would see them.
+        person: whom each sample shows, whose others the critic has not seen either; all of them
+            different people by default.
         settings: of the critics; `warm_up` is the number of their training steps.
-        folds: parts of the batch, each judged by a critic trained on the others.
+        folds: parts of the people, each judged by a critic trained on the others.
         random: source of folds, initialisation and batches.
+
+    Raises:
+        ValueError: there are fewer people than folds.
     """
-    part = torch.randperm(len(reconstruction), generator=random) % folds
+    if person is None:
+        person = torch.arange(len(reconstruction))
+    people, index = person.cpu().unique(return_inverse=True)
+    if len(people) < folds:
+        raise ValueError(f"epsilon-PII is estimated from {folds} people or more, not {len(people)}")
+    part = (torch.randperm(len(people), generator=random) % folds)[index]
     result = torch.zeros(len(reconstruction))
     for fold in range(folds):
         inside, outside = part == fold, part != fold
