@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fl_crafter.defences.base import Defence, Status, utility_loss
+from fl_crafter.defences.base import Defence, Protected, Status, utility_loss
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
 from fl_crafter.defences.crafter.distance import CriticSettings, estimate_epsilon_pii
 from fl_crafter.defences.crafter.simulated import (
@@ -73,6 +73,16 @@ def test_a_large_utility_weight_releases_the_clean_feature(world: World) -> None
     free = Crafter(both, settings=replace(settings, utility_weight=0.0))
     moved = free.protect(world.feature, random=seeded()).figures["utility_loss"]
     assert released.figures["utility_loss"] < 0.01 * moved
+
+
+def test_an_inversion_that_is_not_stationary_has_not_converged(world: World) -> None:
+    def crafted(limit: float) -> Protected:
+        settings = replace(QUICK, stationarity_limit=limit)
+        return Crafter([latent(world)], settings=settings).protect(world.feature, random=seeded())
+
+    residual = crafted(1e9).figures["latent_stationarity_residual"]
+    assert crafted(1.01 * residual).status == Status.OK
+    assert crafted(0.99 * residual).status == Status.NOT_CONVERGED
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
