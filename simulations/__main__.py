@@ -73,6 +73,23 @@ def run(
 
 
 @app.command()
+def pins(
+    config: Annotated[Path, typer.Argument(help="TOML file of the runs to take part in.")],
+    released: Annotated[Path, typer.Option(help="Folder for what this client has released.")],
+    client: Annotated[int, typer.Option(min=0, help="Number of the client, from 0.")] = 0,
+) -> None:
+    """Print the node configuration with which a client takes part in such runs, and no others."""
+    from simulations.pins import node_settings
+
+    try:
+        settings = SimulationConfig.from_toml(config)
+        typer.echo(node_settings(settings, client=client, released=str(released.resolve())))
+    except InputError as error:
+        _errors.print(f"[red]error:[/] {escape(str(error))}")
+        raise typer.Exit(2) from None
+
+
+@app.command()
 def evaluate(
     out: Annotated[Path, typer.Argument(help="Folder with the plan of `fl-crafter evaluate`.")],
     workers: Annotated[int, typer.Option(min=1, help="Processes that measure cells.")] = 2,

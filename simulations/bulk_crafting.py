@@ -174,25 +174,45 @@ def craft_with_ray(
         settings: see `BulkSettings`.
         gpus_per_worker: share of a GPU that Ray keeps for a worker; 0 works on the CPU.
         workers: at most; 0 takes as many as the cluster has room for.
+
+    Raises:
+        InputError: the folder has other shards, the cluster no room, a photograph cannot be read,
+            or crafting diverged.
     """
     made = Made(shards[0].path.parent, settings)
+    strange = {path.name for path in shards[0].path.parent.glob("shard-*-of-*.safetensors")}
+    strange -= {shard.path.name for shard in shards}
+    if strange:
+        raise InputError(
+            f"{shards[0].path.parent} has shards of other photographs or lengths, such as "
+            f"{min(strange)}; remove them or take another folder, or faces would be there twice."
+        )
     missing = [shard for shard in shards if not made.has(shard)]
     if not missing:
         return 0
     with ray_cluster(worker_output=False) as ray:
         resources = ray.cluster_resources()
-        room = resources.get("GPU", 0) / gpus_per_worker if gpus_per_worker else resources["CPU"]
+        room = resources.get("CPU", 0)  # each worker takes one, beside its share of a GPU
+        if gpus_per_worker:
+            room = min(room, resources.get("GPU", 0) / gpus_per_worker)
         if room < 1:
-            raise InputError(f"the cluster has no room for a worker of {gpus_per_worker} GPUs.")
+            raise InputError(
+                f"the cluster has no room for a worker of a CPU and {gpus_per_worker} GPUs."
+            )
         count = min(int(room), len(missing), workers or len(missing))
         actor = ray.remote(num_cpus=1, num_gpus=gpus_per_worker)(ShardWriter)
         device = "cuda" if gpus_per_worker else "cpu"
         by_path = {shard.path: shard for shard in missing}
         pool = ray.util.ActorPool([actor.remote(settings, device) for _ in range(count)])
         results = pool.map_unordered(_write, missing)
-        for done, (place, rows) in enumerate(results, start=1):
-            made.note(by_path[place])
-            typer.echo(f"{done}/{len(missing)} shards, {rows} features")
+        try:
+            for done, (place, rows) in enumerate(results, start=1):
+                made.note(by_path[place])
+                typer.echo(f"{done}/{len(missing)} shards, {rows} features")
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, InputError):  # a photograph, or crafting that diverged
+                raise error.cause from None
+            raise
         return len(missing)
 
 
@@ -212,11 +232,14 @@ def main(
     workers: Annotated[int, typer.Option(min=0, help="0 takes all that there is room for.")] = 0,
 ) -> None:
     """Write features that may be shared, in shards; row order is that of the sorted paths."""
+    from fl_crafter.defences.configured import NAMES
     from fl_crafter.faces.images import find_photos
 
     try:
         paths = find_photos(photographs.resolve())
         settings = BulkSettings(defence, utility_weight, steps, batch, seed)
+        if defence not in NAMES:
+            raise InputError(f"There is no defence '{defence}'; choose one of {', '.join(NAMES)}.")
         shards = plan(paths, out.resolve(), rows=shard_rows)
         made = craft_with_ray(shards, settings, gpus_per_worker=gpus_per_worker, workers=workers)
     except InputError as error:

@@ -1,14 +1,16 @@
 """The client: encodes its own photographs, lets the mod protect them, and answers.
 
-Mods, outermost first: `release_once` refuses to share the same photographs again, `expect_answer`
-notes what the server must answer to the released features, and `protect` is the CrafterMod,
-innermost, so that nothing outside it ever sees a clean feature.
+Mods, outermost first: `keep_reasons` keeps the text of exceptions in, `release_once` refuses to
+share the same photographs again, `expect_answer` notes what the server must answer to the released
+features, and `protect` is the CrafterMod, innermost, so that nothing outside it ever sees a clean
+feature.
 
-Whoever starts a run chooses its configuration; a client keeps the last word. What its node's own
-configuration names as `pin-<key>` must be what the run says, or the client refuses:
-`--node-config 'pin-defence="crafter" pin-encoder="<SHA-256>"'`.
+Whoever starts a run chooses its configuration, within what the client's own says: a deployed client
+takes part only in runs that are in all that concerns it as its node configuration has them (see
+`simulations.pins`).
 """
 
+import logging
 import os
 import sys
 from functools import lru_cache, partial
@@ -49,23 +51,20 @@ from fl_crafter.randomness import secret_generator
 from fl_crafter.transcript import Purpose
 from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
+from simulations.pins import RELEASED, check_pins
 from simulations.randomness import derived_random
+from simulations.releases import KINDS, Releases, digests
 from strategies.requests import CHECK_MESSAGE, INFERENCE_MESSAGE, REQUEST
 from strategies.utility import predict
 
-RELEASED, EXPECTED, SECRET = "released", "expected", "secret"
-PIN = "pin-"
+EXPECTED, SECRET = "expected", "secret"
+
+_log = logging.getLogger("fl_crafter")
 
 
 def _config(context: Context) -> SimulationConfig:
     config = SimulationConfig.from_mapping(context.run_config, source="the run config")
-    agreed = config.run_config() | {"encoder": client_data.encoder_hash(config.weights)}
-    for key, value in context.node_config.items():
-        pinned = key.removeprefix(PIN)
-        if pinned != key and (pinned not in agreed or agreed[pinned] != value):
-            raise PayloadError(
-                f"This client does not take part: its {key} is not what the run has."
-            )
+    check_pins(config, context, deployed=not _is_simulated(context))
     return config
 
 
@@ -96,25 +95,53 @@ def _request(message: Message, config: SimulationConfig) -> tuple[int, Purpose]:
     return stated, agreed
 
 
+def keep_reasons(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Mod: of an exception outside the CrafterMod, too, only the type's name leaves."""
+    try:
+        return call_next(message, context)
+    except PayloadError as refusal:
+        return _refusal(message, str(refusal))
+    except Exception as error:
+        trace = None if isinstance(error, InputError) else error
+        _log.error("the client failed: %s", error, exc_info=trace)
+        output = context.run_config.get("output")
+        if output and _is_simulated(context):
+            who = f"client-{context.node_config.get('partition-id', 'unknown')}"
+            run_folder.write_failure(Path(str(output)), who, error)
+        return _refusal(message, f"The client failed with {type(error).__name__}.")
+
+
 def release_once(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Mod: each share leaves the client once at most.
+    """Mod: each photograph leaves the client once at most, whatever the request is called.
 
     A server that asks again might otherwise average several protections of one photograph.
     """
-    stated = message.content.config_records.get(REQUEST, ConfigRecord()).get("round")
-    category = message.metadata.message_type.partition(".")[0]
-    if message.metadata.message_type == CHECK_MESSAGE:
+    kind = message.metadata.message_type
+    if kind == CHECK_MESSAGE:
         return call_next(message, context)
-    share = category if category == "evaluate" else f"{category}-{stated}"
-    released = context.state.config_records.get(RELEASED, ConfigRecord())
-    if share in released:
+    config = _config(context)
+    if kind not in KINDS[config.scenario]:
+        return _refusal(message, f"A {config.scenario} run has no {kind} requests.")
+    stated, purpose = _request(message, config)
+    index = client_data.share(
+        config, client=_client(context, config), round=stated, purpose=purpose
+    )
+    folder = None if _is_simulated(context) else Path(str(context.node_config[RELEASED]))
+    releases, photographs = (
+        Releases(context, folder),
+        digests(client_data.faces(config).image[index]),
+    )
+    if not releases.claim(photographs):
         sentence = "These photographs were shared before; they are not shared again."
-        return Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, sentence), reply_to=message)
+        return _refusal(message, sentence)
     reply = call_next(message, context)
-    if not reply.has_error():
-        released[share] = True
-        context.state[RELEASED] = released
+    if reply.has_error():
+        releases.give_back(photographs)
     return reply
+
+
+def _refusal(message: Message, sentence: str) -> Message:
+    return Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, sentence), reply_to=message)
 
 
 def _is_simulated(context: Context) -> bool:
@@ -222,7 +249,7 @@ def expect_answer(message: Message, context: Context, call_next: ClientAppCallab
     return reply
 
 
-app = ClientApp(mods=[release_once, expect_answer, protect])
+app = ClientApp(mods=[keep_reasons, release_once, expect_answer, protect])
 
 
 @app.train("craft")

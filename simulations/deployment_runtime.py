@@ -11,7 +11,6 @@ What has to be so, and why:
 import dataclasses
 import datetime
 import ipaddress
-import json
 import subprocess
 import tempfile
 import time
@@ -24,7 +23,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from simulations import client_data
 from simulations.config import SimulationConfig
 from simulations.flower_run import (
     FlowerFailed,
@@ -38,6 +36,7 @@ from simulations.flower_run import (
     stream_run,
     write_app,
 )
+from simulations.pins import node_settings
 from simulations.progress import Show
 
 TURNED_AWAY = 240.0  # seconds; a busy machine takes minutes to import everything
@@ -173,22 +172,18 @@ def write_node_key(path: Path) -> Path:
 def _supernode(
     config: SimulationConfig, client: int, home: Path, environment: dict[str, str], port: int
 ) -> Generator["subprocess.Popen[bytes]", None, None]:
-    """A registered SuperNode that pins its encoder and its defence."""
+    """A registered SuperNode that pins all that concerns it."""
     key = home / f"node-{client}.key"
     public = write_node_key(key)
     register = [find_tool("flwr", environment), "supernode", "register", str(public), "local"]
     done = subprocess.run(register, env=environment, capture_output=True, text=True, timeout=120)
     if done.returncode:
         raise FlowerFailed(f"the SuperNode cannot be registered: {done.stderr or done.stdout}")
-    pins = {
-        "partition-id": client,
-        "num-partitions": config.clients,
-        "pin-encoder": client_data.encoder_hash(config.weights),
-        "pin-defence": config.defence,
-    }
+    # what was released outlives a run that is resumed
+    released = Path(config.output or home) / "released" / f"client-{client}"
     command = node_command(environment, home, port, key) + [
         "--node-config",
-        " ".join(f"{name}={json.dumps(value)}" for name, value in pins.items()),
+        node_settings(config, client=client, released=str(released)),
     ]
     process = start_process(command, environment, home / f"node-{client}.log")
     try:

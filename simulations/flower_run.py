@@ -101,9 +101,10 @@ def write_app(config: SimulationConfig, home: Path) -> Path:
 
 
 def to_toml(values: dict[str, Value]) -> str:
-    """Flat TOML; JSON's spelling of strings and numbers is TOML's too."""
+    """Flat TOML; JSON's spelling of strings, unescaped, and of numbers is TOML's too."""
     return "".join(
-        f"{key} = {json.dumps(value, allow_nan=False)}\n" for key, value in values.items()
+        f"{key} = {json.dumps(value, allow_nan=False, ensure_ascii=False)}\n"
+        for key, value in values.items()
     )
 
 

@@ -189,7 +189,9 @@ class FeatureSharing(Strategy):
         if not self.plan.patience or not self.rounds:
             return False
         utilities = [record.utility.mean for record in self.rounds]
-        best = max(range(len(utilities)), key=lambda index: utilities[index])
+        # a round without a judgement is not the best; max would take nan for it
+        judged = [utility if utility == utility else -1.0 for utility in utilities]
+        best = max(range(len(judged)), key=judged.__getitem__)
         return len(utilities) - 1 - best >= self.plan.patience
 
     def configure_train(
@@ -251,6 +253,9 @@ class FeatureSharing(Strategy):
         messages = self.store.messages(Purpose.EVALUATION)
         if not messages:
             raise NoValidReplies(self._complaint("evaluation", 1))
+        if self.plan.check_labels:
+            found = distrusted(self.cloud, messages)
+            record.distrusted = sorted({*record.distrusted, *found})
         trusted = [m for m in messages if m.client not in record.distrusted] or messages
         record.utility = judge(
             self.cloud, trusted, names=self.attribute_names, flip=self.training.flip

@@ -53,7 +53,8 @@ class Intake:
                 yield self._check(reply)
             except PayloadError as refusal:
                 # a Ray worker's error carries its whole traceback: the last line says what happened
-                reason = str(refusal).strip().splitlines()[-1][:300]
+                lines = str(refusal).strip().splitlines() or ["The client failed."]
+                reason = lines[-1][:300]
                 self.refused.append(reason)
                 _log.warning("round %d: a reply was refused: %s", self._round, reason)
 

@@ -77,8 +77,8 @@ def contradicts_the_others(
 def _agreement(embeddings: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:
     """How well the others' rows predict each client's labels, in standard errors.
 
-    With hat matrix H and residuals e of the regression on all rows, leaving a client's rows out
-    changes its residuals to (I - H_cc)^-1 e_c, so one factorisation serves every client.
+    The regression without a client's rows is that of the normal equations less its own part, so
+    that memory does not grow with its rows.
     """
     everything = torch.cat(list(embeddings)).double()
     mean, scale = everything.mean(0), everything.std(0, correction=0).clamp(min=1e-6)
@@ -87,14 +87,11 @@ def _agreement(embeddings: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor
     stacked, wanted = torch.cat(rows), torch.cat(target)
     penalty = RIDGE * max(1.0, len(stacked) / 10)
     gram = stacked.T @ stacked + penalty * torch.eye(stacked.shape[1], dtype=torch.float64)
-    inverse = torch.linalg.inv(gram)
-    weights = inverse @ (stacked.T @ wanted)
+    moment = stacked.T @ wanted
     each = []
     for own, truth in zip(rows, target, strict=True):
-        hat = own @ inverse @ own.T
-        unit = torch.eye(len(own), dtype=torch.float64)
-        left_out = torch.linalg.solve(unit - hat, truth - own @ weights)
-        each.append(_correlation(truth - left_out, truth))
+        weights = torch.linalg.solve(gram - own.T @ own, moment - own.T @ truth)
+        each.append(_correlation(own @ weights, truth))
     return torch.tensor(each)
 
 

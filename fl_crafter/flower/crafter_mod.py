@@ -1,6 +1,7 @@
 """A Flower mod that protects whatever a ClientApp returns: Crafter as a plug-in."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +24,9 @@ Observer = Callable[[Message, Context, Protected], None]
 FailureObserver = Callable[[Message, Context, Exception], None]
 
 MOST_NUMBERS = 256
-"""In lists of metrics and settings of one reply: far fewer than there are in a feature."""
+"""In metrics and settings of one reply: far fewer than there are in a feature."""
+PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+"""Of records, metrics and settings: no path, no file's name with its suffix, no encoded bytes."""
 
 _log = logging.getLogger("fl_crafter")
 
@@ -110,6 +113,7 @@ class CrafterMod:
     A reply without arrays passes as it is, if its settings may. A reply that cannot be protected
     becomes an error reply of one sentence, and so does an exception in the ClientApp, of which only
     the type's name is sent: its text may name people and files, and goes to the client's own log.
+    Of an error that the ClientApp returns only the code is sent.
 
     Args:
         defence: a defence, or a function of no argument that makes one; it is called once per
@@ -118,8 +122,8 @@ class CrafterMod:
         key: name of the features in that record.
         passing: names of further arrays, in the same record, that may leave unprotected. Any array
             not named here is refused, since it may be a copy of the features. So are bytes, texts
-            and long lists among metrics and settings, see `check_settings`; here their names may be
-            given too. Numbers leave as they are.
+            and many numbers among metrics and settings, and names that may be a file's, see
+            `check_settings`; here their names may be given too. A few numbers leave as they are.
         random: gives the defence's generator for a message; by default a fresh, secret one each
             time. Only a simulation, to be repeatable, has reason to give another.
         observe: is told the client's own account of each protection, which stays on the device.
@@ -167,7 +171,8 @@ class CrafterMod:
         try:
             reply = call_next(message, context)
             if reply.has_error():
-                return reply
+                _log.error("the client failed: %s", reply.error.reason)
+                return _refusal(message, "The client reported an error.", code=reply.error.code)
             protected = self._protect(reply.content, message, context)
             if protected is not None and self.observe is not None:
                 self.observe(message, context, protected)
@@ -179,9 +184,17 @@ class CrafterMod:
             # whatever went wrong, neither the clean reply nor the error's text may leave
             trace = None if isinstance(error, InputError) else error
             _log.error("the client failed: %s", error, exc_info=trace)
-            if self.observe_failure is not None:
-                self.observe_failure(message, context, error)
+            self._tell(message, context, error)
             return _refusal(message, f"The client failed with {type(error).__name__}.")
+
+    def _tell(self, message: Message, context: Context, error: Exception) -> None:
+        if self.observe_failure is None:
+            return
+        try:
+            self.observe_failure(message, context, error)
+        except Exception as another:
+            # nor may the text of what went wrong on the way
+            _log.error("the failure was not noted: %s", another, exc_info=another)
 
     def _protect(self, content: RecordDict, message: Message, context: Context) -> Protected | None:
         """Replace the features in a reply; returns the defence's account, None without arrays."""
@@ -220,27 +233,34 @@ def check_settings(content: RecordDict, *, allowed: tuple[str, ...] = ()) -> Non
 
     Args:
         content: of a reply.
-        allowed: names of settings and metrics that may be bytes, texts or long lists.
+        allowed: names of settings and metrics that may be bytes, texts or long lists, or no
+            `PLAIN_NAME`.
 
     Raises:
-        RefusedRelease: another one is; or several lists hold more than `MOST_NUMBERS` together.
+        RefusedRelease: another one is; or there are more than `MOST_NUMBERS` numbers together.
     """
     numbers = 0
+    if not all(PLAIN_NAME.fullmatch(name) for name in content):
+        _refuse("Records must have plain names; nothing was sent.")
     for record in (*content.config_records.values(), *content.metric_records.values()):
         for name, value in record.items():
             if name in allowed:
                 continue
+            if not PLAIN_NAME.fullmatch(name):
+                _refuse("Metrics and settings must have plain names; nothing was sent.")
             values = value if isinstance(value, list) else [value]
             if any(isinstance(each, bytes | str) for each in values):
                 _refuse("Bytes and texts may not leave beside the features; nothing was sent.")
-            numbers += len(values) if isinstance(value, list) else 0
+            numbers += len(values)
     if numbers > MOST_NUMBERS:
-        _refuse(f"Lists of more than {MOST_NUMBERS} numbers may not leave; nothing was sent.")
+        _refuse(f"More than {MOST_NUMBERS} numbers may not leave; nothing was sent.")
 
 
 def _refuse(sentence: str) -> NoReturn:
     raise RefusedRelease(sentence)
 
 
-def _refusal(message: Message, sentence: str) -> Message:
-    return Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, sentence), reply_to=message)
+def _refusal(
+    message: Message, sentence: str, *, code: int = ErrorCode.MOD_FAILED_PRECONDITION
+) -> Message:
+    return Message(Error(code, sentence), reply_to=message)

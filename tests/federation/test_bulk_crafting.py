@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from fl_crafter.errors import InputError
 from fl_crafter.faces.images import read_images
@@ -19,6 +20,7 @@ from simulations.bulk_crafting import (
     Made,
     Shard,
     ShardWriter,
+    app,
     craft_with_ray,
     plan,
 )
@@ -121,4 +123,24 @@ def test_ray_makes_what_is_missing_as_one_process_does(
     assert craft_with_ray(shards, SETTINGS, gpus_per_worker=0, workers=2) == 1
     made = Made(shards[0].path.parent, SETTINGS)
     assert all(made.has(shard) for shard in shards)
+    broken = tmp_path / "broken.pgm"
+    broken.write_bytes(b"P5")
+    with pytest.raises(InputError, match="broken.pgm"):
+        shard = Shard(tmp_path / "one" / "shard-00000-of-00001.safetensors", (broken,))
+        craft_with_ray([shard], SETTINGS, gpus_per_worker=0, workers=1)
     gc.collect()  # while the filter holds
+
+
+def test_shards_of_other_photographs_do_not_stay_among_these(
+    photographs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "shard-00000-of-00003.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="shard-00000-of-00003.safetensors; remove them"):
+        craft_with_ray(some(photographs, tmp_path, 2), SETTINGS, gpus_per_worker=0, workers=1)
+
+
+def test_an_unknown_defence_is_named_before_ray_starts(photographs: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, [str(photographs), "--out", str(tmp_path / "out"), "--defence", "blur"]
+    )
+    assert result.exit_code == 2 and "There is no defence 'blur'" in result.output

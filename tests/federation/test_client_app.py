@@ -1,10 +1,13 @@
 """What one client sends, to whom it says no, and why."""
 
+import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
-from flwr.app import Array, ConfigRecord, Message, RecordDict
+from flwr.app import Array, ConfigRecord, Context, Message, RecordDict
 from torch import Tensor
 
 from fl_crafter.flower import PayloadTerms, read_payload, read_predictions, write_predictions
@@ -13,6 +16,9 @@ from fl_crafter.transcript import Purpose
 from simulations import client_app, client_data, task
 from simulations.config import SimulationConfig
 from simulations.in_process import InProcessGrid, flower_identity
+from simulations.pins import SERVERS_OWN
+from simulations.pins import pins as all_pins
+from simulations.releases import Releases
 from strategies.utility import predict
 
 MakeConfig = Callable[..., SimulationConfig]
@@ -32,6 +38,9 @@ class Server:
         self.grid = InProcessGrid(client_app.app, clients=clients, run_config=config.run_config())
         for context in self.grid.contexts.values():
             context.node_config.update(pins)  # type: ignore[arg-type]
+            if pins.get("own-process"):
+                own = {**all_pins(config), "released": tempfile.mkdtemp()}
+                context.node_config.update({**own, **pins})  # type: ignore[arg-type]
         self.encoder = client_data.encoder_hash(config.weights)
 
     def ask(
@@ -76,6 +85,86 @@ def test_the_same_photographs_are_never_shared_twice(server: Server) -> None:
     assert server.ask("evaluate.craft").has_content()
     assert server.ask("evaluate.craft", round=2).has_error()
     assert server.ask(client=1).has_content()
+
+
+def test_no_other_kind_of_request_gets_the_same_photographs(make_config: MakeConfig) -> None:
+    """Each release, with noise and flipped labels drawn anew, would tell more of them."""
+    developing = Server(make_config())
+    refusal = developing.ask("query.craft").error
+    assert "A development run has no query.craft requests" in (refusal.reason or "")
+    deployed = Server(make_config(scenario="deployment"))
+    assert deployed.ask("query.craft").has_content()
+    for kind in ("train.craft", "evaluate.craft"):
+        assert "has no" in (deployed.ask(kind).error.reason or "")
+
+
+def test_a_deployed_client_forgets_nothing_when_it_starts_anew(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    own = {"own-process": True, "released": str(tmp_path / "released")}
+    assert Server(make_config(), **own).ask().has_content()
+    anew = Server(make_config(), **own)
+    assert "shared before" in (anew.ask().error.reason or "")
+    assert anew.ask(round=2).has_content(), "others may leave"
+    assert all(len(path.name) == 64 for path in (tmp_path / "released").iterdir())
+    overlapping = Server(make_config(rounds=1), **own, **{"pin-rounds": 1})
+    left = len(list((tmp_path / "released").iterdir()))
+    assert "shared before" in (overlapping.ask().error.reason or ""), "some of them left"
+    assert len(list((tmp_path / "released").iterdir())) == left
+
+
+def test_of_two_requests_at_once_one_is_answered(tmp_path: Path) -> None:
+    context = Context(1, 1, {}, RecordDict(), {})
+    with ThreadPoolExecutor(8) as pool:
+        claims = [
+            pool.submit(Releases(context, tmp_path).claim, [f"{i:064}" for i in range(50)])
+            for _ in range(8)
+        ]
+    assert sum(claim.result() for claim in claims) == 1
+
+
+def test_what_failed_may_be_asked_for_again(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"own-process": True, "released": str(tmp_path)}
+    server = Server(make_config(), **own)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no room in /home/anna")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(client_data, "encode", fail)
+        assert server.ask().error.reason == "The client failed with OSError."
+    assert server.ask().has_content()
+
+
+def test_what_goes_wrong_outside_the_mod_names_no_path_either(make_config: MakeConfig) -> None:
+    server = Server(make_config())
+    for context in server.grid.contexts.values():
+        context.run_config["weights"] = "/home/anna/secret"
+    assert server.ask().error.reason == "The client failed with InputError."
+
+
+@pytest.mark.parametrize("left_out", ["pin-defence", "pin-deviation", "pin-output", "released"])
+def test_a_deployed_client_takes_part_in_no_run_that_it_has_not_pinned(
+    left_out: str, make_config: MakeConfig
+) -> None:
+    server = Server(make_config(), **{"own-process": True})
+    for context in server.grid.contexts.values():
+        del context.node_config[left_out]
+    assert f"lacks {left_out}" in (server.ask().error.reason or "")
+
+
+def test_every_setting_is_pinned_that_is_not_known_to_be_the_servers_own(
+    make_config: MakeConfig,
+) -> None:
+    known = make_config().run_config().keys()
+    assert known >= SERVERS_OWN
+    assert {f"pin-{key}" for key in known - SERVERS_OWN} | {"pin-encoder"} == all_pins(
+        make_config()
+    ).keys()
+    for key in ("scenario", "label-epsilon", "attributes", "seed", "output", "cache", "weights"):
+        assert f"pin-{key}" in all_pins(make_config())
 
 
 def test_who_knows_the_configuration_cannot_repeat_what_a_device_draws(

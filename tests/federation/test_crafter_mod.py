@@ -3,7 +3,16 @@ from typing import Any
 
 import pytest
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Context,
+    Error,
+    Message,
+    MetricRecord,
+    RecordDict,
+)
 from flwr.clientapp import ClientApp
 from torch import Tensor
 
@@ -140,6 +149,27 @@ def test_without_protection_nothing_leaves(defence: Defence, reason: str) -> Non
     assert reason in (reply.error.reason or "")
 
 
+def test_what_an_error_says_stays_on_the_device() -> None:
+    failing = ClientApp(mods=[CrafterMod(Noisy(), observe_failure=broken)])
+    returning = ClientApp(mods=[CrafterMod(Noisy())])
+
+    @failing.train()
+    def fail(message: Message, context: Context) -> Message:
+        raise OSError("cannot open /home/anna/holiday.jpg")
+
+    @returning.train()
+    def answer(message: Message, context: Context) -> Message:
+        return Message(Error(3, "cannot open /home/anna/holiday.jpg"), reply_to=message)
+
+    told = [reply_of(app).error for app in (failing, returning)]
+    assert told[0].reason == "The client failed with OSError."
+    assert told[1].code == 3 and told[1].reason == "The client reported an error."
+
+
+def broken(message: Message, context: Context, error: Exception) -> None:
+    raise OSError("/home/anna is not there")
+
+
 def test_a_result_that_did_not_converge_may_leave_and_says_so() -> None:
     accounts: list[Protected] = []
     mod = CrafterMod(
@@ -180,8 +210,21 @@ def test_a_result_that_did_not_converge_may_leave_and_says_so() -> None:
         (RecordDict({"more": ConfigRecord({"clean": CLEAN.numpy().tobytes()})}), "Bytes and texts"),
         (
             RecordDict({**content_of(), "more": MetricRecord({"clean": [0.5] * 257})}),
-            "Lists of more than 256 numbers",
+            "More than 256 numbers",
         ),
+        (
+            RecordDict({**content_of(), "more": MetricRecord({f"m{i}": 0.5 for i in range(257)})}),
+            "More than 256 numbers",
+        ),
+        (
+            RecordDict({**content_of(), "more": MetricRecord({"anna/holiday.jpg": 1})}),
+            "Metrics and settings must have plain names",
+        ),
+        (
+            RecordDict({**content_of(), "more": MetricRecord({CLEAN.numpy().tobytes().hex(): 1})}),
+            "plain names",
+        ),
+        (RecordDict({**content_of(), "anna.jpg": MetricRecord({})}), "Records must have plain"),
     ],
 )
 def test_a_reply_that_cannot_be_protected_is_refused(content: RecordDict, reason: str) -> None:

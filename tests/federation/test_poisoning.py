@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fl_crafter.flower import Payload, PayloadTerms, write_payload
 from fl_crafter.transcript import Purpose
 from simulations.in_process import InProcessGrid, flower_identity
-from strategies import CloudTraining, FeatureSharing, FeatureStore, SharingPlan
+from strategies import CloudTraining, FeatureSharing, FeatureStore, SharingPlan, robust
 from strategies.robust import (
     _agreement,
     _correlation,
@@ -76,6 +76,7 @@ def utility(
     poison: Callable[[Payload], Payload] | None = None,
     spoil: Callable[[Message], None] | None = None,
     check_labels: bool = True,
+    purposes: tuple[Purpose, ...] = (Purpose.TRAIN,),
 ) -> tuple[float, FeatureSharing]:
     """AUC on clean held-out rows after three rounds in which client 0 is poisoned."""
     app = ClientApp()
@@ -86,7 +87,7 @@ def utility(
         stated, purpose = int(request["round"]), Purpose(request["purpose"])  # type: ignore[arg-type]
         feature, labels = rows(40, seed=1000 * client + 10 * stated + purpose)
         payload = Payload(feature, labels, client, stated, purpose)
-        if client == 0 and poison and purpose == Purpose.TRAIN:
+        if client == 0 and poison and purpose in purposes:
             payload = poison(payload)
         reply = Message(write_payload(payload, dtype="float32"), reply_to=message)
         if client == 0 and spoil:
@@ -130,6 +131,39 @@ def test_one_poisoned_client_in_five_costs_little(name: str, tmp_path: Path) -> 
 def test_flipped_labels_are_traced_to_the_client_that_sent_them(tmp_path: Path) -> None:
     _, strategy = utility(tmp_path, poison=flipped)
     assert [record.distrusted for record in strategy.rounds][-1] == [0]
+
+
+def test_flipped_labels_of_evaluation_rows_do_not_decide_the_utility(tmp_path: Path) -> None:
+    clean, _ = utility(tmp_path / "clean")
+    judged, strategy = utility(tmp_path / "judged", poison=flipped, purposes=(Purpose.EVALUATION,))
+    assert strategy.rounds[-1].distrusted == [0]
+    assert judged > clean - 0.03
+    believed, _ = utility(
+        tmp_path / "believed", poison=flipped, purposes=(Purpose.EVALUATION,), check_labels=False
+    )
+    assert believed < clean - 0.1, "the poison works"
+
+
+def test_leaving_a_client_out_is_a_regression_without_its_rows() -> None:
+    own = [rows(20, seed=client) for client in range(4)]
+    embeddings, labels = [f.flatten(1) for f, _ in own], [each for _, each in own]
+    found = robust._agreement(embeddings, labels)
+    stacked = torch.cat(embeddings).double()
+    mean, scale = stacked.mean(0), stacked.std(0, correction=0)
+    for client in range(4):
+        kept = [i for i in range(4) if i != client]
+
+        def design(which: list[int]) -> torch.Tensor:
+            x = torch.cat([(embeddings[i] - mean) / scale for i in which]).double()
+            return torch.cat([x, torch.ones(len(x), 1)], 1)
+
+        x = design(kept)
+        y = torch.cat([2 * labels[i] - 1 for i in kept]).double()
+        penalty = robust.RIDGE * max(1.0, 80 / 10)
+        weights = torch.linalg.solve(x.T @ x + penalty * torch.eye(x.shape[1]).double(), x.T @ y)
+        truth = (2 * labels[client] - 1).double()
+        expected = robust._correlation(design([client]) @ weights, truth)
+        assert float(found[client]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_honest_clients_are_trusted() -> None:
