@@ -130,7 +130,7 @@ def test_what_failed_may_be_asked_for_again(
     server = Server(make_config(), **own)
 
     def fail(*_: object, **__: object) -> None:
-        raise OSError("no room in /home/anna")
+        raise OSError("no room in /data/anna")
 
     with monkeypatch.context() as broken:
         broken.setattr(client_data, "encode", fail)
@@ -141,7 +141,7 @@ def test_what_failed_may_be_asked_for_again(
 def test_what_goes_wrong_outside_the_mod_names_no_path_either(make_config: MakeConfig) -> None:
     server = Server(make_config())
     for context in server.grid.contexts.values():
-        context.run_config["weights"] = "/home/anna/secret"
+        context.run_config["weights"] = "/data/anna/secret"
     assert server.ask().error.reason == "The client failed with InputError."
 
 

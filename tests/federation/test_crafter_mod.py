@@ -155,11 +155,11 @@ def test_what_an_error_says_stays_on_the_device() -> None:
 
     @failing.train()
     def fail(message: Message, context: Context) -> Message:
-        raise OSError("cannot open /home/anna/holiday.jpg")
+        raise OSError("cannot open /data/anna/holiday.jpg")
 
     @returning.train()
     def answer(message: Message, context: Context) -> Message:
-        return Message(Error(3, "cannot open /home/anna/holiday.jpg"), reply_to=message)
+        return Message(Error(3, "cannot open /data/anna/holiday.jpg"), reply_to=message)
 
     told = [reply_of(app).error for app in (failing, returning)]
     assert told[0].reason == "The client failed with OSError."
@@ -167,7 +167,7 @@ def test_what_an_error_says_stays_on_the_device() -> None:
 
 
 def broken(message: Message, context: Context, error: Exception) -> None:
-    raise OSError("/home/anna is not there")
+    raise OSError("/data/anna is not there")
 
 
 def test_a_result_that_did_not_converge_may_leave_and_says_so() -> None:
