@@ -148,9 +148,8 @@ def _explained(error: Exception, reasons: list[dict[str, str]], failed: Path) ->
             shutil.rmtree(failed, ignore_errors=True)
         return mistakes[0]
     sentence = reasons[0]["sentence"] if reasons else str(error)
-    return RunFailed(
-        f"the run failed: {sentence.rstrip('.')}; its notes are in {failed}, and --resume goes on."
-    )
+    goes_on = ", and --resume goes on" if (failed / STATE).is_dir() else ""
+    return RunFailed(f"the run failed: {sentence.rstrip('.')}; its notes are in {failed}{goes_on}.")
 
 
 def _write_config(
