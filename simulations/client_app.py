@@ -10,7 +10,6 @@ takes part only in runs that are in all that concerns it as its node configurati
 `simulations.pins`).
 """
 
-import logging
 import os
 import sys
 from functools import lru_cache, partial
@@ -23,20 +22,23 @@ from flwr.app import (
     ArrayRecord,
     ConfigRecord,
     Context,
-    Error,
     Message,
     MetricRecord,
     RecordDict,
 )
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
-from flwr.common.constant import ErrorCode
 from jaxtyping import Int64
 from torch import Tensor
 
 from fl_crafter.defences.base import Protected, Status
 from fl_crafter.errors import InputError
-from fl_crafter.flower.crafter_mod import CrafterMod, fresh_random
+from fl_crafter.flower.crafter_mod import (
+    CrafterMod,
+    error_reply,
+    failure_reply,
+    fresh_random,
+)
 from fl_crafter.flower.payload import (
     FEATURE,
     FEATURES,
@@ -58,8 +60,6 @@ from strategies.requests import CHECK_MESSAGE, INFERENCE_MESSAGE, REQUEST
 from strategies.utility import predict
 
 EXPECTED, SECRET = "expected", "secret"
-
-_log = logging.getLogger("fl_crafter")
 
 
 def _config(context: Context) -> SimulationConfig:
@@ -100,15 +100,11 @@ def keep_reasons(message: Message, context: Context, call_next: ClientAppCallabl
     try:
         return call_next(message, context)
     except PayloadError as refusal:
-        return _refusal(message, str(refusal))
+        return error_reply(message, str(refusal))
     except Exception as error:
-        trace = None if isinstance(error, InputError) else error
-        _log.error("the client failed: %s", error, exc_info=trace)
-        output = context.run_config.get("output")
-        if output and _is_simulated(context):
-            who = f"client-{context.node_config.get('partition-id', 'unknown')}"
-            run_folder.write_failure(Path(str(output)), who, error)
-        return _refusal(message, f"The client failed with {type(error).__name__}.")
+        if _is_simulated(context):  # elsewhere the folder may be one that is not pinned
+            _note_failure(str(context.run_config.get("output", "")), context, error)
+        return failure_reply(message, error)
 
 
 def release_once(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -121,7 +117,7 @@ def release_once(message: Message, context: Context, call_next: ClientAppCallabl
         return call_next(message, context)
     config = _config(context)
     if kind not in KINDS[config.scenario]:
-        return _refusal(message, f"A {config.scenario} run has no {kind} requests.")
+        return error_reply(message, f"A {config.scenario} run has no {kind} requests.")
     stated, purpose = _request(message, config)
     index = client_data.share(
         config, client=_client(context, config), round=stated, purpose=purpose
@@ -133,15 +129,11 @@ def release_once(message: Message, context: Context, call_next: ClientAppCallabl
     )
     if not releases.claim(photographs):
         sentence = "These photographs were shared before; they are not shared again."
-        return _refusal(message, sentence)
+        return error_reply(message, sentence)
     reply = call_next(message, context)
     if reply.has_error():
         releases.give_back(photographs)
     return reply
-
-
-def _refusal(message: Message, sentence: str) -> Message:
-    return Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, sentence), reply_to=message)
 
 
 def _is_simulated(context: Context) -> bool:
@@ -227,9 +219,13 @@ def _observe(
 def _observe_failure(
     config: SimulationConfig, message: Message, context: Context, error: Exception
 ) -> None:
-    if config.output:
+    _note_failure(config.output, context, error)
+
+
+def _note_failure(output: str, context: Context, error: Exception) -> None:
+    if output:
         who = f"client-{context.node_config.get('partition-id', 'unknown')}"
-        run_folder.write_failure(Path(config.output), who, error)
+        run_folder.write_failure(Path(output), who, error)
 
 
 def protect(message: Message, context: Context, call_next: ClientAppCallable) -> Message:

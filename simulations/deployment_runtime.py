@@ -36,7 +36,7 @@ from simulations.flower_run import (
     stream_run,
     write_app,
 )
-from simulations.pins import node_settings
+from simulations.pins import RELEASED, node_settings
 from simulations.progress import Show
 
 TURNED_AWAY = 240.0  # seconds; a busy machine takes minutes to import everything
@@ -180,7 +180,7 @@ def _supernode(
     if done.returncode:
         raise FlowerFailed(f"the SuperNode cannot be registered: {done.stderr or done.stdout}")
     # what was released outlives a run that is resumed
-    released = Path(config.output or home) / "released" / f"client-{client}"
+    released = Path(config.output or home) / RELEASED / f"client-{client}"
     command = node_command(environment, home, port, key) + [
         "--node-config",
         node_settings(config, client=client, released=str(released)),

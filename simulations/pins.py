@@ -56,7 +56,8 @@ def check_pins(config: SimulationConfig, context: Context, *, deployed: bool) ->
     Raises:
         PayloadError: a pin differs from the run, is of nothing in it, or is missing.
     """
-    run = config.run_config() | {"encoder": client_data.encoder_hash(config.weights)}
+    required = pins(config)
+    run = config.run_config() | {"encoder": required[f"{PIN}encoder"]}
     for key, value in context.node_config.items():
         pinned = key.removeprefix(PIN)
         if pinned != key and (pinned not in run or run[pinned] != value):
@@ -65,7 +66,7 @@ def check_pins(config: SimulationConfig, context: Context, *, deployed: bool) ->
             )
     if not deployed:
         return
-    for key in (*pins(config), RELEASED):
+    for key in (*required, RELEASED):
         if key not in context.node_config:
             raise PayloadError(
                 f"This client does not take part: its node configuration lacks {key}; "

@@ -1,6 +1,7 @@
 """Feature sharing: clients send protected features, the server trains the cloud model on them."""
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -190,7 +191,7 @@ class FeatureSharing(Strategy):
             return False
         utilities = [record.utility.mean for record in self.rounds]
         # a round without a judgement is not the best; max would take nan for it
-        judged = [utility if utility == utility else -1.0 for utility in utilities]
+        judged = [-1.0 if math.isnan(utility) else utility for utility in utilities]
         best = max(range(len(judged)), key=judged.__getitem__)
         return len(utilities) - 1 - best >= self.plan.patience
 

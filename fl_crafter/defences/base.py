@@ -90,6 +90,8 @@ def in_micro_batches(
 ) -> Protected:
     """Protect a batch in parts of at most `size`, which bounds the memory; `join` says how.
 
+    A part that is not finite has diverged.
+
     Args:
         feature: clean features.
         size: of a part.
@@ -100,7 +102,8 @@ def in_micro_batches(
     released = torch.empty_like(feature)
     parts = []
     for part, place in zip(feature.split(size), released.split(size), strict=True):
-        protected = protect(part)
+        finite = bool(torch.isfinite(part).all())
+        protected = protect(part) if finite else Protected(part, Status.DIVERGED)
         place.copy_(protected.feature)
         parts.append(replace(protected, feature=place))
     return join(released, parts)

@@ -172,20 +172,18 @@ class CrafterMod:
             reply = call_next(message, context)
             if reply.has_error():
                 _log.error("the client failed: %s", reply.error.reason)
-                return _refusal(message, "The client reported an error.", code=reply.error.code)
+                return error_reply(message, "The client reported an error.", code=reply.error.code)
             protected = self._protect(reply.content, message, context)
             if protected is not None and self.observe is not None:
                 self.observe(message, context, protected)
             return reply
         except (RefusedRelease, PayloadError) as refusal:
             _log.warning("%s", refusal)
-            return _refusal(message, str(refusal))
+            return error_reply(message, str(refusal))
         except Exception as error:
             # whatever went wrong, neither the clean reply nor the error's text may leave
-            trace = None if isinstance(error, InputError) else error
-            _log.error("the client failed: %s", error, exc_info=trace)
             self._tell(message, context, error)
-            return _refusal(message, f"The client failed with {type(error).__name__}.")
+            return failure_reply(message, error)
 
     def _tell(self, message: Message, context: Context, error: Exception) -> None:
         if self.observe_failure is None:
@@ -260,7 +258,15 @@ def _refuse(sentence: str) -> NoReturn:
     raise RefusedRelease(sentence)
 
 
-def _refusal(
+def error_reply(
     message: Message, sentence: str, *, code: int = ErrorCode.MOD_FAILED_PRECONDITION
 ) -> Message:
+    """The answer of a client that sends nothing else."""
     return Message(Error(code, sentence), reply_to=message)
+
+
+def failure_reply(message: Message, error: Exception) -> Message:
+    """The answer after an exception: its type's name leaves, its text goes to the client's log."""
+    trace = None if isinstance(error, InputError) else error
+    _log.error("the client failed: %s", error, exc_info=trace)
+    return error_reply(message, f"The client failed with {type(error).__name__}.")

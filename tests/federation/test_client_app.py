@@ -37,10 +37,9 @@ class Server:
     def __init__(self, config: SimulationConfig, *, clients: int = 4, **pins: object) -> None:
         self.grid = InProcessGrid(client_app.app, clients=clients, run_config=config.run_config())
         for context in self.grid.contexts.values():
-            context.node_config.update(pins)  # type: ignore[arg-type]
             if pins.get("own-process"):
-                own = {**all_pins(config), "released": tempfile.mkdtemp()}
-                context.node_config.update({**own, **pins})  # type: ignore[arg-type]
+                pins = {**all_pins(config), "released": tempfile.mkdtemp(), **pins}
+            context.node_config.update(pins)  # type: ignore[arg-type]
         self.encoder = client_data.encoder_hash(config.weights)
 
     def ask(

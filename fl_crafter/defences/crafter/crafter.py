@@ -166,8 +166,6 @@ class Crafter(Defence):
         )
 
     def _protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
-        if not bool(torch.isfinite(feature).all()):
-            return Protected(feature, Status.DIVERGED)
         start = self.start.protect(feature, random=random).feature.detach() if self.start else None
         watchers = [self._watcher(owner, feature, random) for owner in self.eavesdroppers]
         target = self.utility.target(feature)

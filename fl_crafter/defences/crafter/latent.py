@@ -67,8 +67,6 @@ class CrafterLatent(Defence):
         )
 
     def _protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
-        if not bool(torch.isfinite(feature).all()):
-            return Protected(feature, Status.DIVERGED)
         settings, generator = self.settings, self.generator
         with torch.no_grad():
             start = self.amortiser(feature)
