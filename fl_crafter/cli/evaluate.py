@@ -51,6 +51,12 @@ def evaluate(
     crafting_steps: Annotated[
         int, typer.Option(min=0, help="Most steps of Crafter and its variants; published 450.")
     ] = 30,
+    batch: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Photographs protected together; 0 takes what is usual for the defence."
+        ),
+    ] = 0,
     size: Annotated[int, typer.Option(help="Side of the photographs in pixels.")] = 64,
     appearance_only: Annotated[
         bool,
@@ -90,6 +96,7 @@ def evaluate(
         uploads=uploads,
         releases=releases,
         crafting_steps=crafting_steps,
+        batch=batch,
         size=size,
         public_data=public_data,
         public_root=str(public_root.resolve()) if public_root else "",

@@ -159,6 +159,7 @@ class Results(Record):
         encoder: of the features, likewise.
         uploads: photographs of a person that were attacked together.
         releases: of each, likewise.
+        batch: photographs that were protected together; 0: the usual number of each defence.
         size: side of the photographs in pixels.
         public_data: dataset of the public photographs; empty for `dataset` itself.
         learnt: what the cloud model learnt from, in words; empty in results of before it was told.
@@ -188,6 +189,7 @@ class Results(Record):
     encoder: str = ""
     uploads: int = 1
     releases: int = 1
+    batch: int = 0
     size: int = 64
     public_data: str = ""
     learnt: str = ""

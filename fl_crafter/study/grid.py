@@ -227,6 +227,7 @@ def _results(
         encoder=plan.encoder,
         uploads=plan.uploads,
         releases=plan.releases,
+        batch=plan.batch,
         size=plan.size,
         public_data=plan.public_data,
         learnt=bench.learnt,

@@ -47,6 +47,7 @@ class Plan:
             the attacker knows that they belong together.
         releases: of each of these photographs, which are attacked together likewise.
         crafting_steps: most steps of Crafter and its variants.
+        batch: photographs that a client protects together; 0: as many as is usual for the defence.
         size: side of the photographs in pixels.
         public_data: dataset that the public photographs are from; empty for `data` itself.
         public_root: its folder.
@@ -70,6 +71,7 @@ class Plan:
     uploads: int = 1
     releases: int = 1
     crafting_steps: int = BASE.crafter.steps
+    batch: int = 0
     size: int = SHIPPED_SIZE
     public_data: str = ""
     public_root: str = ""
@@ -86,6 +88,10 @@ class Plan:
             raise InputError("An evaluation attacks one or more uploads and releases together.")
         if self.crafting_steps < 0:
             raise InputError("An evaluation crafts in 0 or more steps.")
+        if self.batch < 0:
+            raise InputError(
+                f"--batch is {self.batch}; give 1 or more photographs, or 0 for the usual number."
+            )
         if self.faces == 1:
             raise InputError(
                 "--faces is 1; an evaluation takes two test photographs or more, or 0 for all."
@@ -151,10 +157,14 @@ class Plan:
                     )
 
     def sized(self, point: Point) -> Point:
-        """A point with as many crafting steps as the plan says."""
+        """A point with as many crafting steps, and in batches of as many, as the plan says."""
         crafter = dataclasses.replace(point.settings.crafter, steps=self.crafting_steps)
+        if self.batch:
+            crafter = dataclasses.replace(crafter, micro_batch=self.batch)
         return dataclasses.replace(
-            point, settings=dataclasses.replace(point.settings, crafter=crafter)
+            point,
+            settings=dataclasses.replace(point.settings, crafter=crafter),
+            batch=self.batch or point.batch,
         )
 
     def attacks(self) -> list[Attack]:

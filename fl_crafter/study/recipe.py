@@ -49,6 +49,7 @@ class Study:
         uploads: of a person.
         releases: of each.
         crafting_steps: at most.
+        batch: see `Plan`.
         size: of the photographs.
         public_data: where the public ones are from.
         appearance_only: see `Plan`.
@@ -71,6 +72,7 @@ class Study:
     uploads: int = 1
     releases: int = 1
     crafting_steps: int = BASE.crafter.steps
+    batch: int = 0
     size: int = SHIPPED_SIZE
     public_data: str = ""
     appearance_only: bool = False
@@ -113,6 +115,7 @@ class Study:
             uploads=self.uploads,
             releases=self.releases,
             crafting_steps=self.crafting_steps,
+            batch=self.batch,
             size=self.size,
             public_data=self.public_data,
             appearance_only=self.appearance_only,

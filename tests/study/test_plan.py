@@ -90,6 +90,14 @@ def test_crafting_takes_as_many_steps_as_the_plan_says() -> None:
     assert plan(defences=crafters, crafting_steps=3).fixed() != usual.fixed()
 
 
+def test_a_client_protects_as_many_photographs_together_as_the_plan_says() -> None:
+    defences = "none,transport,crafter:0.1,crafter_published:10"
+    for point in plan(defences=defences, batch=7).points():
+        assert (point.batch, point.settings.crafter.micro_batch) == (7, 7)
+    assert plan(defences=defences, batch=0).points() == parse_defences(defences)
+    assert plan(batch=7).fixed() == plan().fixed() | {"batch": 7}
+
+
 def plan(**changes: object) -> Plan:
     known: dict[str, object] = {
         "data": "celeba",
@@ -129,6 +137,7 @@ def test_a_grid_may_grow_but_not_change() -> None:
         ({"budget": "huge"}, "'huge'"),
         ({"seeds": ()}, "seeds"),
         ({"crafting_steps": -1}, "0 or more steps"),
+        ({"batch": -1}, "--batch is -1"),
         ({"size": 100}, "multiple of 16"),
         ({"size": 112, "defences": "crafter_z"}, "'crafter_z' .* with --size 112 take none"),
     ],
