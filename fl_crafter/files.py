@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and tell their contents apart."""
+"""Write files whole or not at all, one process to a folder, and tell their contents apart."""
 
 import hashlib
 import os
@@ -6,20 +6,47 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from fl_crafter.errors import InputError
+
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path, None, None]:
     """A temporary path beside `path`, renamed to it at the end; after an error nothing is left.
 
-    The folder is made if it is missing.
+    The folder is made if it is missing. The bytes are on the disk before the name is: after a power
+    failure there is the old file or the new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_here(folder: Path) -> Generator[None, None, None]:
+    """Keep a folder for this process; the lock goes with the process, however that ends.
+
+    Args:
+        folder: need not be there yet; the lock is a file beside it, `.NAME.lock`.
+
+    Raises:
+        InputError: another process has it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
+            yield
+    except Timeout as error:
+        raise InputError(
+            f"Another run is writing to {folder}; wait for it, or name another folder with --out."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fl_crafter.errors import InputError
-from fl_crafter.files import write_text
+from fl_crafter.files import only_here, write_text
 from simulations.randomness import derived_random
 from simulations.ray_cluster import ray_cluster
 
@@ -241,7 +241,10 @@ def main(
         if defence not in NAMES:
             raise InputError(f"There is no defence '{defence}'; choose one of {', '.join(NAMES)}.")
         shards = plan(paths, out.resolve(), rows=shard_rows)
-        made = craft_with_ray(shards, settings, gpus_per_worker=gpus_per_worker, workers=workers)
+        with only_here(out.resolve()):
+            made = craft_with_ray(
+                shards, settings, gpus_per_worker=gpus_per_worker, workers=workers
+            )
     except InputError as error:
         Console(stderr=True, soft_wrap=True).print(f"[red]error:[/] {escape(str(error))}")
         raise typer.Exit(2) from None

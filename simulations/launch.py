@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from fl_crafter.errors import InputError
+from fl_crafter.files import only_here
 from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
 from simulations.progress import Show, listening
@@ -59,6 +60,11 @@ def run_simulation(
     folder = (out / config.defence).absolute()
     if folder.exists() and not (folder / run_folder.CONFIG).is_file():
         raise InputError(f"{folder} exists and is no run folder; name another with --out.")
+    with only_here(folder):
+        return _run(config, folder, mode=mode, resume=resume, show=show)
+
+
+def _run(config: SimulationConfig, folder: Path, *, mode: Mode, resume: bool, show: Show) -> Path:
     partial = folder.with_name(f"{folder.name}.partial")
     failed = folder.with_name(f"{folder.name}.failed")
     _prepare(partial, failed, resume=resume)

@@ -88,7 +88,8 @@ class FeatureInference(Strategy):
         """Run all rounds; see `flwr.serverapp.strategy.Strategy.start`.
 
         Raises:
-            NoValidReplies: a round brought no features.
+            NoValidReplies: the first round brought no features. A later one that brings none is
+                noted, and what was answered before stays.
         """
         arrays = initial_arrays or ArrayRecord(self.cloud.state_dict())
         return super().start(
@@ -125,7 +126,9 @@ class FeatureInference(Strategy):
         record.rows = sum(len(answer.score) for answer in answers)
         if not answers:
             why = record.refused[0] if record.refused else "nobody replied in time."
-            raise NoValidReplies(f"round {server_round} got no valid features: {why}")
+            if not self.predictions:
+                raise NoValidReplies(f"round {server_round} got no valid features: {why}")
+            _log.warning("round %d got no valid features: %s", server_round, why)
         return None, MetricRecord({"replies": len(answers), "rows": record.rows})
 
     def configure_evaluate(

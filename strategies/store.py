@@ -1,6 +1,7 @@
 """The server's features on disk: one file per message, written whole, read by the row."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from fl_crafter.transcript import Purpose
 from strategies.robust import copy_weights
 
 FORMAT = "fl-crafter features"
+_log = logging.getLogger("fl_crafter")
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,14 @@ class FeatureStore:
         self._messages[key] = StoredMessage(
             path, payload.client, payload.round, payload.purpose, **side
         )
-        self._forget()
+        self._forget(payload.round)
 
     def messages(self, purpose: Purpose) -> list[StoredMessage]:
         """All messages of one purpose, by round and client."""
         found = [key for key in self._messages if key[0] == purpose]
         return [self._messages[key] for key in sorted(found)]
 
-    def _forget(self) -> None:
+    def _forget(self, current: int) -> None:
         rows: dict[int, int] = {}
         training = self.messages(Purpose.TRAIN)
         for message in training:
@@ -119,6 +121,13 @@ class FeatureStore:
             oldest = next(message for message in training if message.client == largest)
             training.remove(oldest)
             rows[largest] -= len(oldest.labels)
+            if oldest.round == current:
+                _log.warning(
+                    "the store of %d rows forgets features of round %d before they are learnt "
+                    "from; raise store-rows",
+                    self.capacity,
+                    current,
+                )
             del self._messages[oldest.purpose, oldest.round, oldest.client]
             oldest.path.unlink(missing_ok=True)
 

@@ -110,18 +110,20 @@ def evaluate(
 def run_plan(plan: "Plan", out: Path, *, ray: int = 0) -> None:
     """Measure what is missing, write results and tables, and show progress and the checks."""
     from fl_crafter.evaluation.results import write_results
+    from fl_crafter.files import only_here
     from fl_crafter.study import grid
     from fl_crafter.study.table import write_tables
 
-    results = grid.evaluate(
-        plan,
-        out,
-        command=" ".join(["fl-crafter", *sys.argv[1:]]),
-        announce=_say,
-        elsewhere=(lambda: _over_ray(out, ray)) if ray else None,
-    )
-    write_results(results, out / RESULTS)
-    write_tables(results, out)
+    with only_here(out):
+        results = grid.evaluate(
+            plan,
+            out,
+            command=" ".join(["fl-crafter", *sys.argv[1:]]),
+            announce=_say,
+            elsewhere=(lambda: _over_ray(out, ray)) if ray else None,
+        )
+        write_results(results, out / RESULTS)
+        write_tables(results, out)
     for check in results.self_checks:
         mark = "pass" if check.passed else "WARNING"
         about = f"{check.point}: " if check.point else ""

@@ -1,5 +1,6 @@
 """The eavesdropper's tap: a Grid that notes down what crosses it and changes nothing."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 
@@ -63,6 +64,10 @@ class TapGrid(ForwardingGrid):
         return self._record(super().pull_messages(message_ids))
 
 
-def _key(payload: Payload) -> tuple[int, int, int]:
-    """What a message is known by; the same one, sent again after a resume, tells nothing new."""
-    return payload.round, int(payload.purpose), payload.client
+def _key(payload: Payload) -> tuple[int, int, int, str]:
+    """What a message is known by: the same one, sent again after a resume, tells nothing new.
+
+    Its features are part of that: whoever states another's number does not hide what that one sent.
+    """
+    digest = hashlib.sha256(payload.feature.float().numpy().tobytes()).hexdigest()
+    return payload.round, int(payload.purpose), payload.client, digest

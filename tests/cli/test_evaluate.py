@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fl_crafter.files import only_here
 from fl_crafter.study.grid import PLAN, tasks
 from fl_crafter.study.plan import Plan
 from simulations.__main__ import app as simulations_app
@@ -33,6 +34,15 @@ def test_a_wrong_word_gets_one_sentence(
     out = tmp_path / "out"
     refused("evaluate", "--root", tmp_path / "absent", *options, "--out", out, named=(named,))
     assert not (out / "cells").exists()
+
+
+def test_an_evaluation_that_goes_on_is_left_alone(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with only_here(out):
+        refused("evaluate", "--data", "orl", "--out", out, named=("Another run", str(out)))
+    assert not out.exists()
 
 
 def test_workers_get_equal_shares_and_none_goes_empty() -> None:

@@ -14,7 +14,7 @@ DEVELOPMENT, DEPLOYMENT = SCENARIOS / "development.toml", SCENARIOS / "deploymen
 
 
 def test_a_configuration_survives_toml_and_flower() -> None:
-    config = SimulationConfig(rounds=7, utility_weight=0.5, dataset='a "quoted" \\ name\n')
+    config = SimulationConfig(rounds=7, utility_weight=0.5, dataset='a "quoted" \\ näme 🙂\n')
     back = tomllib.loads(to_toml(config.run_config()))
     assert SimulationConfig.from_mapping(back, source="test") == config
     assert all(isinstance(value, bool | int | float | str) for value in back.values())

@@ -80,6 +80,19 @@ def test_a_run_is_not_resumed_with_other_settings(make_config: MakeConfig, tmp_p
         run_simulation(make_config(seed=1), tmp_path, mode="in-process", resume=True, show=quiet)
 
 
+def test_a_run_that_left_nothing_to_go_on_from_does_not_offer_to(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(config: SimulationConfig, show: Callable[[str], None]) -> None:
+        raise OSError("no port is free")
+
+    monkeypatch.setattr("simulations.launch._run_here", fail)
+    with pytest.raises(RunFailed, match="no port is free; its notes are in .*none.failed.$"):
+        run_simulation(make_config(), tmp_path, mode="in-process", show=quiet)
+    with pytest.raises(InputError, match="no unfinished run"):
+        run_simulation(make_config(), tmp_path, mode="in-process", resume=True, show=quiet)
+
+
 class LateGrid(InProcessGrid):
     """Every second client's replies take longer than the server waits."""
 

@@ -1,3 +1,4 @@
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -5,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from flwr.app import Array, Context, Message
+from flwr.app import Array, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor, nn
 
@@ -14,15 +15,19 @@ from fl_crafter.models.resnet import resnet18_split
 from fl_crafter.transcript import Purpose
 from simulations.in_process import InProcessGrid, flower_identity
 from strategies import (
+    AttributeUtility,
     CloudTraining,
     FeatureSharing,
     FeatureStore,
+    Intake,
     NoValidReplies,
+    RoundRecord,
     SharingPlan,
     attribute_utility,
     train_cloud,
     with_head,
 )
+from strategies.requests import TRAIN_MESSAGE
 
 SHAPE = (2, 4, 4)
 NAMES = ("glasses", "smile")
@@ -140,10 +145,15 @@ def speaking_for_another(payload: Payload) -> Payload:
 
 
 def test_nobody_speaks_for_another_client() -> None:
-    strategy, _ = run(client_app({3: speaking_for_another}))
+    strategy, tap = run(client_app({3: speaking_for_another}))
     assert [record.replies for record in strategy.rounds] == [3, 3]
     assert strategy.rounds[0].refused[0] == "The client number belongs to another node."
     assert strategy.rounds[0].rows == 60
+    # nor is what the other sent hidden from the record of the line
+    assert tap.transcript is not None
+    for client in (0, 3):
+        sent, _ = learnable(20, seed=1000 * client + 10)
+        assert (tap.transcript.feature[:, None] == sent).flatten(2).all(2).any(0).all(), client
 
 
 def test_a_late_evaluation_upload_is_asked_for_again() -> None:
@@ -176,6 +186,36 @@ def test_the_same_seed_gives_the_same_cloud_model() -> None:
     first, second = run(client_app())[0].cloud, run(client_app())[0].cloud
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("utilities", "ends"),
+    [
+        ([0.6, 0.5, 0.5], True),
+        ([0.5, 0.6, 0.5], False),
+        ([math.nan, 0.5, 0.4], False),
+        ([0.6, math.nan, math.nan], True),
+        ([math.nan, math.nan, 0.5], False),
+    ],
+)
+def test_patience_counts_from_the_best_round_that_was_judged(
+    utilities: list[float], ends: bool, tmp_path: Path
+) -> None:
+    strategy = make_strategy(tmp_path, patience=2)
+    for number, auc in enumerate(utilities, start=1):
+        judged = {} if math.isnan(auc) else {"smile": auc}
+        strategy.rounds.append(RoundRecord(number, utility=AttributeUtility(judged, ())))
+    assert strategy.out_of_patience() is ends
+
+
+@pytest.mark.parametrize("reason", ["", " ", "\n"])
+def test_a_client_that_says_nothing_of_its_failure_is_skipped(reason: str) -> None:
+    intake = Intake(TERMS, client_quota=100)
+    (node,) = intake.ask([7], round=1, purpose=Purpose.TRAIN)
+    request = Message(RecordDict(), node, TRAIN_MESSAGE)
+    reply = Message(Error(0, reason), reply_to=request)
+    assert list(intake.admit([reply])) == []
+    assert intake.refused == ["The client failed."]
 
 
 def test_attributes_with_one_class_are_skipped_and_named() -> None:

@@ -46,11 +46,16 @@ def server_notes(folder: Path) -> dict[str, object]:
     return json.loads((folder / "server.json").read_text(encoding="utf-8"))
 
 
+def visible(folder: Path) -> list[str]:
+    """Names in a folder, without the lock."""
+    return sorted(path.name for path in folder.iterdir() if path.name != ".none.lock")
+
+
 def test_a_whole_run_leaves_a_whole_folder(make_config: MakeConfig, tmp_path: Path) -> None:
     config = make_config()
     folder = run(config, tmp_path)
     assert folder == tmp_path / "none"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["none"]
+    assert visible(tmp_path) == ["none"]
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "cloud.safetensors",
@@ -146,7 +151,7 @@ def test_a_defence_that_diverges_fails_the_run_and_no_clean_feature_leaves(
     with pytest.raises(RunFailed, match="The defence noise diverged"):
         run(make_config(seed=4), tmp_path)
     client_data.defence.cache_clear()
-    assert [path.name for path in tmp_path.iterdir()] == ["none.failed"]
+    assert visible(tmp_path) == ["none.failed"]
     assert not (tmp_path / "none.failed" / "transcript.safetensors").exists()
 
 
@@ -155,7 +160,7 @@ def test_more_rounds_than_photographs_is_one_sentence(
 ) -> None:
     with pytest.raises(InputError, match="has 25 training photographs for 26 rounds"):
         run(make_config(rounds=26), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
 
 
 def test_a_missing_dataset_is_noticed_before_anything_starts(
@@ -175,7 +180,7 @@ def test_a_broken_photograph_is_named_and_leaves_nothing_behind(
     broken.write_bytes(broken.read_bytes()[:500])
     with pytest.raises(InputError, match="3.pgm"):
         run(make_config(data_root=str(root)), tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert visible(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize(

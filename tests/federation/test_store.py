@@ -74,6 +74,19 @@ def test_a_full_store_forgets_the_oldest_of_whoever_holds_the_most(tmp_path: Pat
     assert len(FeatureStore(tmp_path, capacity=20).messages(Purpose.TRAIN)) == 5
 
 
+def test_a_store_too_small_for_one_round_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FeatureStore(tmp_path, capacity=8)
+    for round in (1, 2):
+        for client in range(2):
+            store.add(payload(4, client=client, round=round))
+    assert not caplog.records
+    store.add(payload(4, client=2, round=2))
+    assert "store of 8 rows forgets features of round 2" in caplog.text
+    assert "raise store-rows" in caplog.text
+
+
 def test_copies_of_one_feature_count_once(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, capacity=100)
     copied = payload(4)
