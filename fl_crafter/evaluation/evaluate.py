@@ -24,6 +24,7 @@ from fl_crafter.evaluation.metrics import (
     mean_auc,
     named,
     ranks,
+    ranks_of,
     similarity_to_others,
     structural_similarity,
     utility,
@@ -167,17 +168,51 @@ def judge_attack(
         truth: of the dataset.
         evaluator: the judge.
     """
-    expected = truth.landmarks[place]
-    found = evaluator.landmarks(image)
-    found = torch.where(found.isnan(), expected, found)
-    places = (expected,) if _same_places(expected, found) else (expected, found)
-    looks = [evaluator.embed(image, landmarks=landmarks) for landmarks in places]
+    looks = _looks(image, truth.landmarks[place], evaluator)
     return AttackJudgement(
         image=image,
         rank=torch.stack([ranks(look, truth.gallery) for look in looks]).amin(0),
-        score=torch.stack([look @ truth.gallery.embedding.T for look in looks]).amax(0),
-        similarity=torch.stack([look @ truth.embedding.T for look in looks]).amax(0),
+        score=_cosine_of_the_better(looks, truth.gallery.embedding),
+        similarity=_cosine_of_the_better(looks, truth.embedding),
     )
+
+
+def judge_together(
+    image: Float[Tensor, "uploads count 3 size size"],
+    landmarks: Float[Tensor, "uploads count points 2"],
+    *,
+    truth: PrivateTruth,
+    evaluator: Evaluator,
+) -> AttackJudgement:
+    """Recognise people by several reconstructions each, of uploads known to belong together.
+
+    Everybody's cosine with a row is that of `judge_attack`, averaged over the uploads: what is
+    wrong with single reconstructions averages out, and who is shown does not.
+
+    Args:
+        image: reconstructions in [0, 1]; the first are of the truth's test photographs.
+        landmarks: where the faces are in the raw photographs, as the judge finds them.
+        truth: of the dataset.
+        evaluator: the judge.
+    """
+    looks = _looks(image.flatten(0, 1), landmarks.flatten(0, 1), evaluator)
+    score, similarity = (
+        _cosine_of_the_better(looks, known).unflatten(0, image.shape[:2]).mean(0)
+        for known in (truth.gallery.embedding, truth.embedding)
+    )
+    return AttackJudgement(image[0], ranks_of(score), score, similarity)
+
+
+def _looks(image: Tensor, expected: Tensor, evaluator: Evaluator) -> list[Tensor]:
+    """Embeddings, where the faces should be and, if that is elsewhere, where they are found."""
+    found = evaluator.landmarks(image)
+    found = torch.where(found.isnan(), expected, found)
+    places = (expected,) if _same_places(expected, found) else (expected, found)
+    return [evaluator.embed(image, landmarks=landmarks) for landmarks in places]
+
+
+def _cosine_of_the_better(looks: list[Tensor], known: Tensor) -> Tensor:
+    return torch.stack([look @ known.T for look in looks]).amax(0)
 
 
 def _same_places(one: Tensor, other: Tensor) -> bool:

@@ -222,7 +222,7 @@ def _results(
         seeds=plan.seeds,
         suite=plan.suite,
         budget=plan.budget,
-        attacks={attack.name: str(attack) for attack in plan.attacks()},
+        attacks=plan.attack_settings(),
         generator=plan.generator,
         encoder=plan.encoder,
         uploads=plan.uploads,

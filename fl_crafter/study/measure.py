@@ -4,26 +4,25 @@ import dataclasses
 import math
 import time
 import warnings
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fl_crafter.attacks.averaging import mean_release
-from fl_crafter.attacks.suite import run_suite
 from fl_crafter.defences.base import Defence
 from fl_crafter.evaluation.bootstrap import Interval, Resampling, interval_over_people
-from fl_crafter.evaluation.cell import Cell, Guess, Judged, Likeness, Release, guess, worst_guess
-from fl_crafter.evaluation.evaluate import AttackJudgement, judge_attack
+from fl_crafter.evaluation.cell import Cell, Guess, Judged, Release, guess, worst_guess
+from fl_crafter.evaluation.evaluate import AttackJudgement
 from fl_crafter.evaluation.metrics import (
     mean_auc,
-    peak_signal_to_noise,
     similarity_to_others,
-    structural_similarity,
     utility,
 )
 from fl_crafter.study.bench import Bench, protect
 from fl_crafter.study.development import develop
+from fl_crafter.study.judged_suite import JudgedSuite
 from fl_crafter.study.linkability import known_photographs, measure_linkability
 from fl_crafter.study.photographs import other_uploads
 from fl_crafter.study.points import Point
@@ -39,37 +38,23 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
     raw = bench.faces.image[bench.test]
     clean = bench.encode(raw)
     released, release = _release(defence, clean, point.batch, victim)
-    observed = _observed(bench, defence, point.batch, released, victim)
+    uploads = [bench.test, *other_uploads(bench.truth[bench.main], bench.plan.uploads - 1)]
+    observed = _observed(bench, defence, point.batch, released, uploads, victim)
 
     def again(part: Tensor) -> Tensor:
         parts = protect(defence, part, batch=point.batch, random=attacker)
         return torch.cat([each.feature for each in parts])
 
-    shared = bench.faces.attributes[bench.test]
     often = bench.plan.releases
     query = again if often == 1 else mean_release(again, often)
     knowledge = dataclasses.replace(
-        bench.knowledge, release=query, batch=min(point.batch, len(clean)), labels=shared
+        bench.knowledge, release=query, batch=min(point.batch, len(clean))
     )
-    likeness: dict[str, Likeness] = {}
-    judgement: dict[str, dict[str, AttackJudgement]] = {name: {} for name in bench.evaluators}
-    began = time.monotonic()
-    for attack, result, _ in run_suite(bench.attacks(seed), observed, knowledge, random=attacker):
-        seconds = time.monotonic() - began
-        image = result.image.detach().cpu().clamp(0, 1)
-        likeness[attack.name] = Likeness(
-            ssim=float(structural_similarity(raw, image).mean()),
-            psnr=float(peak_signal_to_noise(raw, image).mean()),
-            perceptual_distance=float(bench.perceptual(raw, image).mean()),
-            loss_curve=tuple(result.loss_curve),
-            zero_gradients=result.zero_gradients,
-            seconds=seconds,
-        )
-        for name, evaluator in bench.evaluators.items():
-            judgement[name][attack.name] = judge_attack(
-                image, torch.arange(len(raw)), truth=bench.truth[name], evaluator=evaluator
-            )
-        began = time.monotonic()
+    suite = JudgedSuite(bench)
+    suite.attack(observed.mean(0)[None], uploads[:1], knowledge, seed=seed, random=attacker)
+    if len(uploads) > 1:
+        suite.attack(observed, uploads, knowledge, seed=seed, random=attacker)
+    judgement = suite.judgement
     auc, interval = _utility(bench, bench.predict(released))
     developed_auc = developed_interval = None
     linked: dict[str, Guess] = {}
@@ -92,7 +77,7 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
         utility_interval=interval,
         development_auc=developed_auc,
         development_interval=developed_interval,
-        likeness=likeness,
+        likeness=suite.likeness,
         judged={name: _judged(bench, name, own) for name, own in judgement.items()},
         worst_case={
             name: worst_guess(
@@ -113,18 +98,19 @@ def _observed(
     defence: Defence,
     batch: int,
     released: Tensor,
+    uploads: Sequence[Tensor],
     random: torch.Generator,
-) -> Tensor:
-    """What is attacked: the release of each test photograph, or the mean of those that join it."""
-    plan = bench.plan
-    others = other_uploads(bench.truth[bench.main], plan.uploads - 1)
-    joined = [released]
-    for index, photographs in enumerate([bench.test, *others]):
+) -> Float[Tensor, "uploads count channels rows columns"]:
+    """What is attacked of each upload: its release, or the mean of its releases."""
+    observed = []
+    for index, photographs in enumerate(uploads):
         clean = bench.encode(bench.faces.image[photographs])
-        for _ in range(plan.releases - (index == 0)):
+        releases = [released] if index == 0 else []
+        while len(releases) < bench.plan.releases:
             parts = protect(defence, clean, batch=batch, random=random)
-            joined.append(torch.cat([part.feature for part in parts]).detach())
-    return torch.stack(joined).mean(0)
+            releases.append(torch.cat([part.feature for part in parts]).detach())
+        observed.append(torch.stack(releases).mean(0))
+    return torch.stack(observed)
 
 
 def _judged(

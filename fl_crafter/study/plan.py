@@ -24,6 +24,11 @@ SHIPPED_SIZE = 64
 SUITES = ("standard", "decoders", "beyond_cpu")
 
 
+def fused(attack: str) -> str:
+    """The name of an attack on every upload of a person whose pictures are judged together."""
+    return f"{attack}_fused"
+
+
 @dataclass(frozen=True)
 class Plan:
     """The grid and its surroundings.
@@ -43,8 +48,9 @@ class Plan:
             `package.module:function`; the first is the main one.
         generator: `package.module:function` of the attacks' prior; empty for the shipped one.
         encoder: `package.module:function` of the network that is cut; empty for the shipped one.
-        uploads: photographs of a person that are attacked together, by the mean of their features:
-            the attacker knows that they belong together.
+        uploads: photographs of a person that are attacked together, by the mean of their features,
+            and one by one with the pictures judged together: the attacker knows that they belong
+            together.
         releases: of each of these photographs, which are attacked together likewise.
         crafting_steps: most steps of Crafter and its variants.
         batch: photographs that a client protects together; 0: as many as is usual for the defence.
@@ -173,6 +179,13 @@ class Plan:
             return [BlackBoxDecoder(steps=100), AdaptiveDecoder(images=600, steps=150)]
         return beyond_cpu() if self.suite == "beyond_cpu" else standard(self.budget)
 
+    def attack_settings(self) -> dict[str, str]:
+        """All settings of the attacks by the name in tables, in the order of their columns."""
+        settings = {attack.name: str(attack) for attack in self.attacks()}
+        if self.uploads > 1:
+            settings |= {fused(name): text for name, text in settings.items()}
+        return settings
+
     def kinds(self) -> Kinds:
         """What sort the attacks are of."""
         attacks = self.attacks()
@@ -195,7 +208,7 @@ class Plan:
                 del own[each.name]
         return own | {
             "evaluators": list(self.evaluators),
-            "attacks": [str(attack) for attack in self.attacks()],
+            "attacks": list(self.attack_settings().values()),
         }
 
     def write(self, path: Path) -> None:

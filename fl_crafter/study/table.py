@@ -47,6 +47,8 @@ def _made(results: Results) -> str:
             f"; the attacks meet the mean of {results.uploads} photographs of a person, each "
             f"released {results.releases} times"
         )
+        if any(name.endswith("_fused") for name in results.attacks):
+            own += "; *fused* are attacks on each of them, whose pictures are judged together"
     if results.batch:
         own += f"; protected in batches of {results.batch}"
     of = f" of {results.public_data}" if results.public_data else ""

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from fl_crafter.errors import InputError
+from fl_crafter.evaluation.evaluate import judge_attack, judge_together
 from fl_crafter.study.bench import Bench
 from fl_crafter.study.measure import measure
 from fl_crafter.study.photographs import other_uploads
-from fl_crafter.study.plan import Plan
+from fl_crafter.study.plan import Plan, fused
 
 MakePlan = Callable[..., Plan]
 
@@ -41,8 +42,41 @@ def test_uploads_of_one_person_are_joined(bench: Bench, make_plan: MakePlan) -> 
     alone, _ = measure(bench, plan.points()[0], 0)
     assert together.utility_auc == alone.utility_auc, "the server is sent no means"
     assert together.likeness != alone.likeness
+    assert list(together.likeness) == list(plan.attack_settings())
+    assert set(together.likeness) == set(alone.likeness) | set(map(fused, alone.likeness))
     with pytest.raises(InputError, match="2 test photographs"):
         other_uploads(truth, 2)
+
+
+def test_pictures_of_one_person_name_her_where_single_ones_do_not(
+    bench: Bench, make_plan: MakePlan
+) -> None:
+    """Pictures of uploads that are noise but for a trace of the person, judged one by one."""
+    truth, judge = bench.truth[bench.main], bench.evaluators[bench.main]
+    uploads = 30
+    random = torch.Generator().manual_seed(0)
+    raw = bench.faces.image[bench.test].expand(uploads, -1, -1, -1, -1)
+    noise = torch.rand(raw.shape, generator=random)
+    image = 0.03 * raw + 0.97 * noise
+    places = torch.stack([judge.landmarks(each) for each in raw])
+    column = truth.gallery.column(truth.identity)
+
+    def named(count: int) -> float:
+        judged = judge_together(image[:count], places[:count], truth=truth, evaluator=judge)
+        return float((judged.rank.gather(1, column[:, None]) == 0).double().mean())
+
+    alone = judge_attack(image[0], torch.arange(len(column)), truth=truth, evaluator=judge)
+    one = judge_together(image[:1], places[:1], truth=truth, evaluator=judge)
+    assert torch.equal(one.rank, alone.rank) and torch.equal(one.similarity, alone.similarity)
+    assert named(1) < 0.5
+    assert named(uploads) > 0.9
+
+
+def test_what_was_measured_without_them_is_of_another_evaluation(make_plan: MakePlan) -> None:
+    attacks = [attack.name for attack in make_plan().attacks()]
+    assert list(make_plan().attack_settings()) == attacks
+    assert list(make_plan(uploads=2).attack_settings()) == attacks + list(map(fused, attacks))
+    assert len(make_plan(uploads=2).fixed()["attacks"]) == 2 * len(attacks)
 
 
 def test_none_together_is_refused(make_plan: MakePlan) -> None:
