@@ -77,13 +77,23 @@ def pins(
     config: Annotated[Path, typer.Argument(help="TOML file of the runs to take part in.")],
     released: Annotated[Path, typer.Option(help="Folder for what this client has released.")],
     client: Annotated[int, typer.Option(min=0, help="Number of the client, from 0.")] = 0,
+    photographs: Annotated[
+        Path | None,
+        typer.Option(
+            help="The client's own, in the layout of the dataset; by default a part of that.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
 ) -> None:
     """Print the node configuration with which a client takes part in such runs, and no others."""
     from simulations.pins import node_settings
 
     try:
         settings = SimulationConfig.from_toml(config)
-        typer.echo(node_settings(settings, client=client, released=str(released.resolve())))
+        own = str(photographs.resolve()) if photographs else ""
+        folder = str(released.resolve())
+        typer.echo(node_settings(settings, client=client, released=folder, photographs=own))
     except InputError as error:
         _errors.print(f"[red]error:[/] {escape(str(error))}")
         raise typer.Exit(2) from None

@@ -11,7 +11,6 @@ takes part only in runs that are in all that concerns it as its node configurati
 """
 
 import os
-import sys
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -32,7 +31,6 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from fl_crafter.defences.base import Protected, Status
-from fl_crafter.errors import InputError
 from fl_crafter.flower.crafter_mod import (
     CrafterMod,
     error_reply,
@@ -53,6 +51,7 @@ from fl_crafter.randomness import secret_generator
 from fl_crafter.transcript import Purpose
 from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
+from simulations.node import client_number, is_simulated, private_photographs
 from simulations.pins import RELEASED, check_pins
 from simulations.randomness import derived_random
 from simulations.releases import KINDS, Releases, digests
@@ -64,18 +63,8 @@ EXPECTED, SECRET = "expected", "secret"
 
 def _config(context: Context) -> SimulationConfig:
     config = SimulationConfig.from_mapping(context.run_config, source="the run config")
-    check_pins(config, context, deployed=not _is_simulated(context))
+    check_pins(config, context, deployed=not is_simulated(context))
     return config
-
-
-def _client(context: Context, config: SimulationConfig) -> int:
-    client, clients = context.node_config["partition-id"], context.node_config["num-partitions"]
-    if clients != config.clients:
-        raise InputError(
-            f"the federation has {clients} clients but the run config says clients = "
-            f"{config.clients}; pass --federation-config 'num-supernodes={config.clients}'."
-        )
-    return int(client)
 
 
 def _request(message: Message, config: SimulationConfig) -> tuple[int, Purpose]:
@@ -102,7 +91,7 @@ def keep_reasons(message: Message, context: Context, call_next: ClientAppCallabl
     except PayloadError as refusal:
         return error_reply(message, str(refusal))
     except Exception as error:
-        if _is_simulated(context):  # elsewhere the folder may be one that is not pinned
+        if is_simulated(context):  # elsewhere the folder may be one that is not pinned
             _note_failure(str(context.run_config.get("output", "")), context, error)
         return failure_reply(message, error)
 
@@ -119,13 +108,12 @@ def release_once(message: Message, context: Context, call_next: ClientAppCallabl
     if kind not in KINDS[config.scenario]:
         return error_reply(message, f"A {config.scenario} run has no {kind} requests.")
     stated, purpose = _request(message, config)
-    index = client_data.share(
-        config, client=_client(context, config), round=stated, purpose=purpose
-    )
-    folder = None if _is_simulated(context) else Path(str(context.node_config[RELEASED]))
+    own, number = private_photographs(context, config)
+    index = client_data.share(own, client=number, round=stated, purpose=purpose)
+    folder = None if is_simulated(context) else Path(str(context.node_config[RELEASED]))
     releases, photographs = (
         Releases(context, folder),
-        digests(client_data.faces(config).image[index]),
+        digests(client_data.faces(own).image[index]),
     )
     if not releases.claim(photographs):
         sentence = "These photographs were shared before; they are not shared again."
@@ -136,28 +124,17 @@ def release_once(message: Message, context: Context, call_next: ClientAppCallabl
     return reply
 
 
-def _is_simulated(context: Context) -> bool:
-    """Whether this process belongs to a simulation, which the server's configuration cannot say.
-
-    The server knows the seed, and all that follows from it: labels could be un-flipped, noise taken
-    off and rows put in order.
-    """
-    ray = sys.modules.get("ray")
-    within_ray = ray is not None and ray.is_initialized()
-    return within_ray or not context.node_config.get("own-process", True)
-
-
 def _index(
     config: SimulationConfig, context: Context, *, round: int, purpose: Purpose
 ) -> Int64[Tensor, "count"]:
-    """Positions in the dataset of the photographs of one message, row by row.
+    """Positions of the photographs of one message among the client's faces, row by row.
 
     Which they are, the seed decides; in what order they leave a deployed client, a secret that
     lasts as long as the run.
     """
-    client = _client(context, config)
-    index = client_data.share(config, client=client, round=round, purpose=purpose)
-    if _is_simulated(context):
+    own, number = private_photographs(context, config)
+    index = client_data.share(own, client=number, round=round, purpose=purpose)
+    if is_simulated(context):
         return index
     if SECRET not in context.state:
         context.state[SECRET] = ConfigRecord({SECRET: os.urandom(16)})
@@ -181,10 +158,12 @@ def _crafter_mod(config: SimulationConfig) -> CrafterMod:
 
 def _random(config: SimulationConfig, message: Message, context: Context) -> torch.Generator:
     """Repeatable, as a simulation has to be; a deployed client keeps the mod's secret default."""
-    if not _is_simulated(context):
+    if not is_simulated(context):
         return fresh_random(message, context)
     stated, purpose = _request(message, config)
-    return derived_random(config.seed, "defence", _client(context, config), stated, int(purpose))
+    return derived_random(
+        config.seed, "defence", client_number(context, config), stated, int(purpose)
+    )
 
 
 def _observe(
@@ -193,13 +172,13 @@ def _observe(
     """Note, for the client itself, what left and what was withheld."""
     if not config.output:
         return
-    (stated, purpose), client = _request(message, config), _client(context, config)
+    (stated, purpose), client = _request(message, config), client_number(context, config)
     index = _index(config, context, round=stated, purpose=purpose)
     seen = torch.zeros(len(index), dtype=torch.bool)
     if protected.identified is not None:
         seen = protected.identified.cpu()
     sent = index[~seen]
-    identity = client_data.faces(config).identity[sent]
+    identity = client_data.faces(private_photographs(context, config)[0]).identity[sent]
     which = {"client": client, "round": stated, "purpose": int(purpose)}
     account = {
         "defence": config.defence,
@@ -270,7 +249,7 @@ def share_for_inference(message: Message, context: Context) -> Message:
 def check_predictions(message: Message, context: Context) -> Message:
     """Say whether the server's predictions are those of the agreed cloud model."""
     config = _config(context)
-    client = _client(context, config)
+    client = client_number(context, config)
     stated, purpose = _request(message, config)
     if EXPECTED not in context.state:
         raise PayloadError("There are predictions for features that were never sent.")
@@ -291,17 +270,18 @@ def _share(message: Message, context: Context) -> Message:
     config = _config(context)
     if config.threads and context.node_config.get("own-process", True):
         torch.set_num_threads(config.threads)
-    client = _client(context, config)
+    client = client_number(context, config)
     stated, purpose = _request(message, config)
     index = _index(config, context, round=stated, purpose=purpose)
-    faces = client_data.faces(config)
+    own, _ = private_photographs(context, config)
+    image = client_data.faces(own).image[index]
     encoder = client_data.model(config.weights).encoder
     random = secret_generator()
-    if _is_simulated(context):
+    if is_simulated(context):
         random = derived_random(config.seed, "labels", client, stated, int(purpose))
     payload = Payload(
-        feature=client_data.encode(encoder, faces.image[index], device=config.device),
-        labels=task.labels(config, index, random=random),
+        feature=client_data.encode(encoder, image, device=config.device),
+        labels=task.labels(own, index, random=random),
         client=client,
         round=stated,
         purpose=purpose,

@@ -64,7 +64,7 @@ def faces(config: SimulationConfig) -> Faces:
     return _faces(DatasetChoice.of(config))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # a deployed client has photographs of its own beside the public ones
 def _faces(choice: DatasetChoice) -> Faces:
     return open_faces(
         choice.name,

@@ -9,7 +9,7 @@ from simulations import client_data
 from simulations.config import SimulationConfig, Value
 
 PIN = "pin-"
-RELEASED = "released"
+RELEASED, PHOTOGRAPHS = "released", "photographs"
 SERVERS_OWN = frozenset(
     {
         "clients-per-round",
@@ -74,15 +74,25 @@ def check_pins(config: SimulationConfig, context: Context, *, deployed: bool) ->
             )
 
 
-def node_settings(config: SimulationConfig, *, client: int, released: str) -> str:
+def node_settings(
+    config: SimulationConfig, *, client: int, released: str, photographs: str = ""
+) -> str:
     """The argument of `flower-supernode --node-config` of one client.
 
     Args:
         config: of the runs that it takes part in.
         client: its number, from 0.
         released: folder in which it notes what it released.
+        photographs: folder of its own, in the layout of the run's dataset; by default it has a part
+            of that dataset.
     """
-    settings = {"partition-id": client, "num-partitions": config.clients, RELEASED: released}
+    settings: dict[str, Value] = {
+        "partition-id": client,
+        "num-partitions": config.clients,
+        RELEASED: released,
+    }
+    if photographs:
+        settings[PHOTOGRAPHS] = photographs
     return " ".join(
         f"{name}={json.dumps(value, ensure_ascii=False)}"
         for name, value in (settings | pins(config)).items()

@@ -54,7 +54,7 @@ def serve(grid: Grid, config: SimulationConfig) -> None:
     """
     began = time.monotonic()
     _await_clients(grid, config.clients)
-    names = task.task(config).names  # part of the task, not of anybody's data
+    names = task.names(config)  # part of the task, not of anybody's data
     model = client_data.model(config.weights)
     terms = PayloadTerms(
         feature_shape=feature_shape(model.encoder, config.image_size),

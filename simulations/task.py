@@ -30,6 +30,20 @@ class Task:
     columns: list[int]
 
 
+def names(config: SimulationConfig) -> tuple[str, ...]:
+    """Names of the attributes that are asked for.
+
+    A server needs no dataset for them where the configuration names them.
+    """
+    asked = _asked(config)
+    distinct = len(set(asked)) == len(asked)
+    return asked if asked and distinct else task(config).names
+
+
+def _asked(config: SimulationConfig) -> tuple[str, ...]:
+    return tuple(name.strip() for name in config.attributes.split(",") if name.strip())
+
+
 def task(config: SimulationConfig) -> Task:
     """What the run's clients share labels of; no other label leaves a client.
 
@@ -41,7 +55,7 @@ def task(config: SimulationConfig) -> Task:
         raise InputError(
             f"the dataset {config.dataset} has no attributes, and so no task; take another one."
         )
-    asked = [name.strip() for name in config.attributes.split(",") if name.strip()] or known
+    asked = _asked(config) or known
     strange = [name for name in asked if name not in known]
     if strange or len(set(asked)) != len(asked):
         raise InputError(
