@@ -36,7 +36,7 @@ def rank_of(ratio: float, channels: int) -> int:
     Raises:
         ValueError: a ratio that leaves no channel, or is negative.
     """
-    rank = int(ratio * channels)
+    rank = int(ratio * channels + 1e-9)  # .29 * 100 is a little less than 29
     if not 0 <= rank < channels:
         raise ValueError(f"ratio must leave one of {channels} channels, not be {ratio}")
     return rank

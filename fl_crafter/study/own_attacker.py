@@ -34,7 +34,8 @@ class OwnAttacker:
         steps: updates of the new decoder or classifier.
         batch_size: rows per update.
         learning_rate: Adam's.
-        seed: of initialisation, order and the defence's draws.
+        seed: of initialisation, order and the defence's draws, which are others for what is learnt
+            from than for what is attacked.
     """
 
     steps: int = 200
@@ -42,9 +43,9 @@ class OwnAttacker:
     learning_rate: float = 1e-3
     seed: int = 0
 
-    def random(self) -> torch.Generator:
-        """A fresh source of randomness."""
-        return torch.Generator().manual_seed(self.seed)
+    def random(self, role: Role) -> torch.Generator:
+        """The defence's source of randomness for photographs of this role; no two are the same."""
+        return torch.Generator().manual_seed(10**6 + len(Role) * self.seed + list(Role).index(role))
 
 
 def released(
@@ -102,7 +103,7 @@ def _new_decoder(
     defence: Defence, model: SplitModel, public: Tensor, how: OwnAttacker
 ) -> nn.Module:
     encoder = (defence.model or model).encoder
-    feature = released(defence, model, public, random=how.random())
+    feature = released(defence, model, public, random=how.random(Role.PUBLIC))
     torch.manual_seed(how.seed)
     fresh = ConvolutionalDecoder(feature.shape[1], widths=DECODER_WIDTHS)
     decoder, _ = train_decoder(
@@ -124,7 +125,7 @@ def _new_decoder(
 def _pixel_error(
     decoder: nn.Module, defence: Defence, model: SplitModel, image: Tensor, how: OwnAttacker
 ) -> float:
-    feature = released(defence, model, image, random=how.random())
+    feature = released(defence, model, image, random=how.random(Role.EVAL_TEST))
     with torch.no_grad():
         rebuilt = torch.cat([decoder(part).cpu() for part in feature.split(64)])
     return float((rebuilt - image).square().mean())
@@ -146,7 +147,7 @@ def classifier_figures(
     figures = {}
     for name, each in (("clean", Undefended()), ("new", defence)):
         feature = {
-            role: released(each, model, faces.image[own[role]], random=how.random())
+            role: released(each, model, faces.image[own[role]], random=how.random(role))
             for role in (Role.EVAL_TRAIN, Role.EVAL_TEST)
         }
         classifier = train_classifier(
@@ -172,7 +173,7 @@ def train_classifier(
         person: 0 to people - 1.
         how: see `OwnAttacker`.
     """
-    random = how.random()
+    random = torch.Generator().manual_seed(how.seed)
     torch.manual_seed(how.seed)
     width, people = feature.shape[1], int(person.max()) + 1
     widths = (width, 2 * width, 3 * width, 4 * width)

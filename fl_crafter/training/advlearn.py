@@ -115,6 +115,7 @@ def train_advlearn(
         steps=settings.steps,
         title="advlearn",
         settings=settings,
+        data=(public, private, attributes),
         checkpoint=checkpoint,
     )
     freeze(whole)

@@ -113,6 +113,7 @@ def train_decoder(
         steps=settings.steps,
         title=title,
         settings=settings,
+        data=(images, *encoder.parameters()),
         checkpoint=checkpoint,
     )
     return average.eval(), figures
@@ -201,6 +202,7 @@ def train_amortiser(
         steps=settings.steps,
         title="amortiser",
         settings=settings,
+        data=(images, *encoder.parameters()),
         checkpoint=checkpoint,
     )
     return average.eval(), figures

@@ -152,6 +152,7 @@ def train_disco(
         steps=settings.steps,
         title="disco",
         settings=settings,
+        data=(images, attributes),
         checkpoint=checkpoint,
     )
     freeze(whole)

@@ -113,6 +113,7 @@ def train_encoder(
         steps=settings.steps,
         title="encoder",
         settings=settings,
+        data=(images, attributes),
         checkpoint=checkpoint,
     )
     average.eval()

@@ -1,8 +1,9 @@
 """The loop that every training command shares: progress, checkpoints, resume."""
 
+import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def run_training(
     steps: int,
     title: str,
     settings: object = None,
+    data: Sequence[Tensor] = (),
     checkpoint: Path | None = None,
     checkpoint_every: int = 500,
 ) -> dict[str, float]:
@@ -45,6 +47,7 @@ def run_training(
         steps: total number of steps, those before a resume included.
         title: shown beside the progress bar.
         settings: of the run; a checkpoint made with others is refused.
+        data: that is learnt from; a checkpoint made of other data is refused likewise.
         checkpoint: file to store the state in, also at Ctrl-C; None stores nothing.
         checkpoint_every: steps between two stores.
 
@@ -55,7 +58,7 @@ def run_training(
         FloatingPointError: a figure is not finite.
         InputError: the checkpoint cannot be read, or belongs to another network or other settings.
     """
-    made_with = repr(settings)
+    made_with = f"{settings!r} of data {_digest(data)}" if checkpoint else ""
     start, figures = 0, {}
     if checkpoint:
         start, figures = load_checkpoint(checkpoint, trainable, settings=made_with)
@@ -83,6 +86,15 @@ def run_training(
             if interrupt.pressed:
                 raise KeyboardInterrupt
     return figures | {"seconds": time.monotonic() - began}
+
+
+def _digest(data: Sequence[Tensor]) -> str:
+    """What tells these tensors from others."""
+    digest = hashlib.sha256()
+    for each in data:
+        digest.update(f"{each.dtype} {tuple(each.shape)} ".encode())
+        digest.update(each.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -128,8 +140,8 @@ def load_checkpoint(
         metadata, tensors = read_metadata(path), load_file(path)
         if metadata["settings"] != settings:
             raise InputError(
-                f"{path} was made with other settings, {metadata['settings']}; remove it to begin "
-                "anew, or choose another folder."
+                f"{path} was made with other settings or photographs, {metadata['settings']}; "
+                "remove it to begin anew, or choose another folder."
             )
         _restore(trainable, tensors)
         return int(metadata["step"]), json.loads(metadata["figures"])

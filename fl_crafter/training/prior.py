@@ -184,6 +184,7 @@ def train_prior(
         steps=settings.steps,
         title="prior",
         settings=settings,
+        data=(images,),
         checkpoint=checkpoint,
     )
     average.eval()

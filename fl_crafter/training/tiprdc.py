@@ -198,6 +198,7 @@ def train_tiprdc(
         steps=settings.classifier_steps + settings.steps + settings.head_steps,
         title="tiprdc",
         settings=settings,
+        data=(images, person, attributes),
         checkpoint=checkpoint,
     )
     freeze(trainer.whole)

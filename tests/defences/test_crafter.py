@@ -93,6 +93,27 @@ def test_a_feature_that_is_not_finite_is_not_released(bad: float, world: World) 
     assert result.status == Status.DIVERGED
 
 
+class Beginning(Defence):
+    """A start that ends with the status that it is given."""
+
+    name = "beginning"
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+
+    def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
+        return Protected(feature.roll(1, 0), self.status)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_start_that_must_not_be_released_is_not_crafted_on(status: Status, world: World) -> None:
+    crafter = Crafter([], settings=QUICK, start=Beginning(status))
+    result = crafter.protect(world.feature, random=seeded())
+    unfit = status in (Status.DIVERGED, Status.IDENTIFIED)
+    assert result.status == (status if unfit else Status.OK)
+    assert torch.equal(result.feature, world.feature.roll(1, 0)) == unfit
+
+
 @dataclass(frozen=True)
 class Plain(SimulatedEavesdropper):
     """Features are the pictures' logits, enlarged: an eavesdropper that reads everything."""

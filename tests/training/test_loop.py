@@ -1,5 +1,6 @@
 """The training loop: resuming changes nothing, and nothing half-written is left."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,9 @@ class Run:
         self.optimizer.step()
         return {"loss": loss.item()}
 
-    def train(self, checkpoint: Path | None, *, settings: object = "usual") -> dict[str, float]:
+    def train(
+        self, checkpoint: Path | None, *, settings: object = "usual", data: Sequence[Tensor] = ()
+    ) -> dict[str, float]:
         trainable = Trainable({"model": self.model}, {"adam": self.optimizer}, self.random)
         return run_training(
             self.step,
@@ -51,6 +54,7 @@ class Run:
             steps=10,
             title="test",
             settings=settings,
+            data=data,
             checkpoint=checkpoint,
             checkpoint_every=4,
         )
@@ -90,6 +94,19 @@ def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
     assert again.train(tmp_path / "checkpoint")["loss"] == figures["loss"]
     assert not again.done
     torch.testing.assert_close(again.model[0].weight, first.model[0].weight, rtol=0, atol=0)
+
+
+def test_what_other_photographs_made_is_not_taken_for_these(tmp_path: Path) -> None:
+    own, checkpoint = torch.arange(12, dtype=torch.uint8), tmp_path / "checkpoint"
+    Run().train(checkpoint, data=(own,))
+    again = Run()
+    again.train(checkpoint, data=(own.clone(),))
+    assert not again.done
+    changed = own.clone()
+    changed[5] += 1
+    for other in (changed, own.reshape(3, 4), own.float()):
+        with pytest.raises(InputError, match="other settings or photographs"):
+            Run().train(checkpoint, data=(other,))
 
 
 def test_figures_are_averaged() -> None:

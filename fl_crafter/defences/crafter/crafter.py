@@ -38,7 +38,8 @@ class CrafterSettings:
         rate: length of a step, of its root mean square element (see `SampleAdam`).
         prior_images: faces of nobody in particular that each distance compares with.
         distance: to average faces, a critic by default.
-        stationarity_limit: an inner gradient norm above which a result counts as not converged.
+        stationarity_limit: an inner gradient norm, the mean of those crafted together, above which
+            a result counts as not converged.
         micro_batch: features crafted together, which bounds the memory; each such part has
             distances of its own.
     """
@@ -166,7 +167,12 @@ class Crafter(Defence):
         )
 
     def _protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
-        start = self.start.protect(feature, random=random).feature.detach() if self.start else None
+        start = None
+        if self.start:
+            begun = self.start.protect(feature, random=random)
+            start = begun.feature.detach()
+            if begun.status not in (Status.OK, Status.NOT_CONVERGED):
+                return Protected(start, begun.status, identified=begun.identified)
         watchers = [self._watcher(owner, feature, random) for owner in self.eavesdroppers]
         target = self.utility.target(feature)
         crafted = feature if start is None else start
@@ -227,7 +233,7 @@ class Crafter(Defence):
             image = watcher.simulation.reconstruct(crafted)
             figures |= gap_figures(watcher.owner.name, watcher.distance.gap(image))
             residual = watcher.figures.get("stationarity_residual", 0.0)
-            if residual > self.settings.stationarity_limit:
+            if not residual <= self.settings.stationarity_limit:  # nor is nan
                 status = Status.NOT_CONVERGED
         return Protected(crafted, status, figures | _named_figures(watchers))
 
