@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fl_crafter.evaluation.results import Check, Rates, Results
 from fl_crafter.files import write_text
+from fl_crafter.study.plan import fused
 from fl_crafter.study.plots import write_plots
 
 UNRELIABLE = "⚠"
@@ -47,7 +48,7 @@ def _made(results: Results) -> str:
             f"; the attacks meet the mean of {results.uploads} photographs of a person, each "
             f"released {results.releases} times"
         )
-        if any(name.endswith("_fused") for name in results.attacks):
+        if any(fused(name) in results.attacks for name in results.attacks):
             own += "; *fused* are attacks on each of them, whose pictures are judged together"
     if results.batch:
         own += f"; protected in batches of {results.batch}"
