@@ -46,7 +46,7 @@ class DrawnFaces:
             self.feature = self.encoder(self.image)
         self.prior = self.generator.sample(256, random=self.random)
         self.knowledge = AttackerKnowledge(
-            self.encoder, self.image[:0], self.generator, self.amortiser, decoder=nn.Identity()
+            self.encoder, self.prior, self.generator, self.amortiser, decoder=nn.Identity()
         )
 
     def public_feature(self, count: int = 1000) -> Tensor:

@@ -46,7 +46,16 @@ class WhiteBoxLatent(Attack):
     name: str = "white_box_latent"
 
     def prepare(self, knowledge: AttackerKnowledge, *, random: torch.Generator) -> "WhiteBoxLatent":
-        """See `Attack`; estimates the average curvature."""
+        """See `Attack`; estimates the average curvature.
+
+        Raises:
+            ValueError: fewer than two public faces, which tell no spread of features.
+        """
+        if len(knowledge.public_image) < 2:
+            raise ValueError(
+                f"{self.name} needs two public faces at least, to tell how much features vary; "
+                f"AttackerKnowledge.public_image has {len(knowledge.public_image)}"
+            )
         # an encoder of small features must not leave the prior alone
         some = features_of(knowledge.encoder, knowledge.public_image[:PUBLIC])
         weight = self.latent_weight * float(some.var(0).mean().clamp_min(1e-12))

@@ -138,3 +138,9 @@ class _Times(nn.Module):
 
     def forward(self, value: Tensor) -> Tensor:
         return self.factor * value
+
+
+def test_without_public_faces_no_spread_is_made_up(planted: AttackerKnowledge) -> None:
+    alone = replace(planted, public_image=planted.public_image[:1])
+    with pytest.raises(ValueError, match="public_image has 1"):
+        WhiteBoxLatent().prepare(alone, random=seeded())
