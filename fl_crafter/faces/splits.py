@@ -152,10 +152,11 @@ def _private_count(asked: int | None, eligible: int, everybody: int, rule: Split
     if asked is None:
         count = min(rule.private, eligible)
         return count if count < everybody else everybody // 2
-    if not 1 <= asked <= eligible:
+    most = min(eligible, everybody - 1)
+    if not 1 <= asked <= most:
         raise InputError(
-            f"people={asked} is not possible, as {eligible} people have at least {needed}; "
-            f"ask for 1 to {eligible}"
+            f"people={asked} is not possible, as {eligible} of {everybody} people have at least "
+            f"{needed} and one person must be public; ask for 1 to {most}"
         )
     return asked
 

@@ -27,14 +27,16 @@ class Critic(nn.Module):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        width_in = channels
+        width_in, side = channels, image_size
+        padding = (kernel - 1) // 2
         for index, width in enumerate(widths):
-            layers.append(nn.Conv2d(width_in, width, kernel, 2, (kernel - 1) // 2))
+            layers.append(nn.Conv2d(width_in, width, kernel, 2, padding))
+            side = (side + 2 * padding - kernel) // 2 + 1
             if norm and index:
                 layers.append(nn.InstanceNorm2d(width, affine=True))
             layers.append(nn.LeakyReLU(0.2))
             width_in = width
-        layers.append(nn.Conv2d(width_in, 1, image_size // 2 ** len(widths)))
+        layers.append(nn.Conv2d(width_in, 1, side))
         self.layers = nn.Sequential(*layers)
 
     def forward(

@@ -48,6 +48,7 @@ from fl_crafter.study.task import victim
 
 CHUNK = 64
 ORACLE = "oracle"
+PREPARATION = 10**6  # added to a seed, from which victims and attackers draw as it is
 
 
 @dataclass
@@ -114,7 +115,7 @@ class Bench:
     def attacks(self, seed: int) -> list[Attack]:
         """The plan's attacks, with all learnt that needs no transcript."""
         if seed not in self._prepared:
-            random = torch.Generator().manual_seed(seed)
+            random = torch.Generator().manual_seed(PREPARATION + seed)
             self._prepared = {
                 seed: [a.prepare(self.knowledge, random=random) for a in self.plan.attacks()]
             }

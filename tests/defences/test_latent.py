@@ -55,6 +55,11 @@ def test_a_feature_that_is_not_finite_is_not_released(world: World) -> None:
     assert crafter(world).protect(feature, random=seeded()).status == Status.DIVERGED
 
 
+def test_latents_that_run_away_are_not_released(world: World) -> None:
+    wild = replace(QUICK, rate=50.0, steps=10)
+    assert crafter(world, wild).protect(world.feature, random=seeded()).status == Status.DIVERGED
+
+
 def test_a_batch_is_crafted_in_micro_batches(world: World) -> None:
     parted = replace(QUICK, micro_batch=3)
     random, again = seeded(), seeded()

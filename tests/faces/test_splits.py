@@ -109,9 +109,14 @@ def test_more_people_than_are_eligible_are_refused(refused: Callable[..., str], 
     refused(
         lambda: split_people(identity, seed=0, rule=rule, private=asked),
         f"people={asked}",
-        "2 people have at least 5",
+        "2 of 5 people have at least 5",
         "ask for 1 to 2",
     )
+
+
+def test_somebody_stays_public(refused: Callable[..., str]) -> None:
+    identity = _identity([9, 9, 9])
+    refused(lambda: split_people(identity, seed=0, rule=SplitRule(), private=3), "ask for 1 to 2")
 
 
 @pytest.mark.parametrize("counts", [[9], [1, 1, 1]])

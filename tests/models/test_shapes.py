@@ -91,7 +91,7 @@ def test_convolutional_decoders_keep_the_layout(side: int, shuffle: bool) -> Non
 
 
 @pytest.mark.parametrize("kernel", [4, 5])
-@pytest.mark.parametrize("size", [64, 112, 128])
+@pytest.mark.parametrize("size", [40, 64, 75, 112, 128])
 def test_critics_give_one_score(size: int, kernel: int) -> None:
     critic = Critic((4, 4, 4, 4), image_size=size, channels=6, kernel=kernel)
     assert critic(torch.rand(3, 6, size, size)).shape == (3,)

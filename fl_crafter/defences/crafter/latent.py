@@ -14,7 +14,7 @@ from fl_crafter.defences.base import (
     utility_loss,
 )
 from fl_crafter.defences.crafter.convergence import Convergence
-from fl_crafter.defences.crafter.crafter import CrafterSettings
+from fl_crafter.defences.crafter.crafter import FARTHEST, CrafterSettings
 from fl_crafter.defences.crafter.distance import gap_figures
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.problem import latent_inversion
@@ -94,7 +94,9 @@ class CrafterLatent(Defence):
         with torch.no_grad():
             image = generator(leaf)
             released = self.encoder(image)
-        if not bool(torch.isfinite(released).all()):
+        # of a latent that is drawn this mean is 1; nan is no end either
+        far = leaf.detach().square().mean(1)
+        if not bool((far <= FARTHEST).all()) or not bool(torch.isfinite(released).all()):
             return Protected(feature, Status.DIVERGED)
         figures = {"utility_loss": float(utility_loss(released, feature).mean())}
         return Protected(released, figures=figures | gap_figures("latent", distance.gap(image)))
