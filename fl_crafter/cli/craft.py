@@ -89,10 +89,14 @@ def craft(
         return
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; name a file, or craft shards with --ray.")
-    from fl_crafter.faces.images import find_photos
-    from fl_crafter.protection import Protector
+    from fl_crafter.defences.configured_target import check_target
+    from fl_crafter.faces.images import check_photos, find_photos
+    from fl_crafter.protection import SHIPPED_SIZE, Protector
 
+    if utility_budget or false_match:
+        check_target(defence)
     paths = find_photos(photographs)
+    check_photos(paths, size=SHIPPED_SIZE)
     protector = Protector(defence=defence, utility_weight=weight, steps=steps, seed=seed)
     chosen = _targeted(protector, defence, utility_budget, false_match, steps)
     asked = dumps([defence, weight, utility_budget, false_match, steps, batch, seed])

@@ -152,7 +152,7 @@ def _judge_run(
         ledger=ledger,
         predictions=Predictions.load(run / "predictions.safetensors"),
         evaluator=evaluator,
-        epsilon_pii=_epsilon_pii(images, transcript, truth, ledger, knowledge),
+        epsilon_pii=_epsilon_pii(images, transcript, truth, ledger),
         crafting=read_crafting(run / "crafting"),
     )
     seconds["evaluation"] += time.monotonic() - began
@@ -164,11 +164,10 @@ def _epsilon_pii(
     transcript: Transcript,
     truth: PrivateTruth,
     ledger: Any,
-    knowledge: AttackerKnowledge,
 ) -> Tensor | None:
     """Each row's estimate, of the attack with the largest mean, by fresh critics.
 
-    None where a single person's features arrived: there is nobody to tell them from.
+    An attack's pictures of one person are compared with its own pictures of the others. None where a single person's features arrived: there is nobody to tell them from.
     """
     position = ledger.locate(
         client=transcript.client,
@@ -178,13 +177,11 @@ def _epsilon_pii(
     )
     raw = truth.faces.image[position]
     random = torch.Generator().manual_seed(0)
-    prior = knowledge.generator.sample(512, random=random).cpu()
     person = truth.faces.identity[position]
     if len(person.unique()) < 2:
         return None
     estimates = [
-        estimate_epsilon_pii(image, raw, prior, person=person, random=random)
-        for image in images.values()
+        estimate_epsilon_pii(image, raw, person=person, random=random) for image in images.values()
     ]
     return max(estimates, key=lambda each: float(each.mean()))
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from fl_crafter.assets import load_decoder
-from fl_crafter.defences.configured import DefenceSettings, build_defence
+from fl_crafter.defences.configured import NAMES, DefenceSettings, build_defence
 from fl_crafter.defences.crafter.crafter import Crafter
 from fl_crafter.defences.crafter.latent import CrafterLatent
 from fl_crafter.defences.crafter.utility import FeatureUtility, TaskUtility
@@ -19,6 +19,16 @@ from fl_crafter.errors import InputError
 
 # Utility weights that a target tries, from much privacy to much utility.
 TARGET_WEIGHTS: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+def check_target(name: str) -> None:
+    """Refuse a target for a defence that has nothing to find.
+
+    Raises:
+        InputError: the defence has no utility weight.
+    """
+    if name in NAMES and not name.startswith("crafter"):
+        raise InputError(f"A target needs a defence with a utility weight; '{name}' has none.")
 
 
 def build_targeted(
@@ -46,8 +56,7 @@ def build_targeted(
     Raises:
         InputError: the defence has no utility weight, or the budget is not above 0.
     """
-    if not name.startswith("crafter"):
-        raise InputError(f"A target needs a defence with a utility weight; '{name}' has none.")
+    check_target(name)
     made = build_defence(
         name,
         encoder=encoder,

@@ -63,6 +63,20 @@ def find_photos(path: Path) -> list[Path]:
     return [path / each for each in sorted(visible)]
 
 
+def check_photos(paths: Sequence[Path], *, size: int) -> None:
+    """Read every photograph once, to find a broken one before hours of work on the others.
+
+    Args:
+        paths: of photographs.
+        size: as of `read_images`.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    for path in paths:
+        _read(path, size)
+
+
 def _read(image: Image.Image | str | Path, size: int) -> Tensor:
     if isinstance(image, Image.Image):
         return to_image(image, crop=min(image.size), size=size)

@@ -41,6 +41,12 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Public knowledge of as few faces as will do."""
+    monkeypatch.setattr(protection, "DRAWN", 200)
+
+
 GROUPS = [(), ("bench",), ("data",), ("study",), ("study", "human"), ("train",)]
 COMMANDS = [tuple(name.split()) for name in EXAMPLES]
 
@@ -147,7 +153,7 @@ def test_an_encoder_is_trained_on_attributes(
 
 @pytest.mark.parametrize("defence", ["none", "projection"])
 def test_craft_writes_features_and_nothing_else(
-    defence: str, run: Callable[..., Result], folder: Path, tmp_path: Path
+    defence: str, run: Callable[..., Result], folder: Path, tmp_path: Path, few: None
 ) -> None:
     out = tmp_path / "new" / "features.safetensors"
     result = run("craft", folder, "--out", out, "--defence", defence, "--batch", "3")
@@ -181,7 +187,7 @@ def drawn(tmp_path: Path) -> Path:
 
 
 def test_craft_finds_the_weight_of_a_target(
-    run: Callable[..., Result], drawn: Path, tmp_path: Path
+    run: Callable[..., Result], drawn: Path, tmp_path: Path, few: None
 ) -> None:
     change = {}
     model = load_encoder()
@@ -205,7 +211,11 @@ def test_craft_finds_the_weight_of_a_target(
 
 
 def test_craft_writes_nothing_that_its_eavesdropper_sees(
-    refused: Callable[..., str], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    refused: Callable[..., str],
+    drawn: Path,
+    tmp_path: Path,
+    few: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def observer(*arguments: Any, **options: Any) -> Unseen:
         seen = simulated_observer(*arguments, **options)
@@ -237,7 +247,11 @@ class Diverging(Undefended):
 
 
 def test_craft_writes_nothing_that_diverged(
-    refused: Callable[..., str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    refused: Callable[..., str],
+    folder: Path,
+    tmp_path: Path,
+    few: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(protection, "build_defence", lambda *_, **__: Diverging())
     out = tmp_path / "out" / "features.safetensors"

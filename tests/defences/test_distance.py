@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fl_crafter.defences.crafter.distance import (
@@ -39,6 +40,20 @@ def test_many_exposed_people_are_far_from_the_prior(seed: int) -> None:
 def test_half_exposed_is_between() -> None:
     exposed, half, hidden = (estimate(share, 3)[0] for share in (1.0, 0.5, 0.0))
     assert hidden + 0.15 * exposed < half < 0.85 * exposed
+
+
+def test_blur_alone_is_no_exposure_where_the_other_people_are_the_prior() -> None:
+    own, stranger = pictures(40, seed=1), pictures(40, seed=101)
+
+    def judged(seen: Tensor, prior: Tensor | None = None) -> float:
+        blurred = F.avg_pool2d(seen, 7, 1, 3, count_include_pad=False)
+        each = estimate_epsilon_pii(blurred, own, prior, settings=SETTINGS, random=seeded())
+        return float(each.mean())
+
+    exposed, hidden = judged(own), judged(stranger)
+    assert exposed > 4
+    assert abs(hidden) < 0.05 * exposed
+    assert judged(stranger, pictures(256, seed=201)) > 0.1 * exposed, "beside sharp faces it is"
 
 
 def test_the_estimate_follows_its_seed() -> None:

@@ -223,7 +223,7 @@ class PairedCritic(Distance):
 def estimate_epsilon_pii(
     reconstruction: Float[Tensor, "batch 3 height width"],
     reference: Float[Tensor, "batch 3 height width"],
-    prior: Float[Tensor, "count 3 height width"],
+    prior: Float[Tensor, "count 3 height width"] | None = None,
     *,
     person: Int64[Tensor, "batch"] | None = None,
     settings: CriticSettings = CriticSettings(warm_up=150, pool=4),
@@ -239,7 +239,9 @@ def estimate_epsilon_pii(
     Args:
         reconstruction: what the eavesdropper made of the released features.
         reference: the person's own picture, or the best reconstruction of the clean feature.
-        prior: public faces as the same eavesdropper would see them.
+        prior: public faces as the same eavesdropper would see them. By default the reconstructions
+            of the other people: blur, light and whatever else all of its pictures share then
+            counts for nothing, and 0 says that a picture does not tell whose it is.
         person: whom each sample shows, whose others the critic has not seen either; all of them
             different people by default.
         settings: of the critics; `warm_up` is the number of their training steps.
@@ -258,7 +260,8 @@ def estimate_epsilon_pii(
     result = torch.zeros(len(reconstruction))
     for fold in range(folds):
         inside, outside = part == fold, part != fold
-        critic = PairedCritic(reference[outside], prior, settings=settings, random=random)
+        others = reconstruction[outside] if prior is None else prior
+        critic = PairedCritic(reference[outside], others, settings=settings, random=random)
         critic.train(reconstruction[outside], steps=settings.warm_up)
         critic.reference = settings.view(reference[inside])
         result[inside] = critic.gap(reconstruction[inside]).cpu()
