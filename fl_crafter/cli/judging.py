@@ -167,7 +167,8 @@ def _epsilon_pii(
 ) -> Tensor | None:
     """Each row's estimate, of the attack with the largest mean, by fresh critics.
 
-    An attack's pictures of one person are compared with its own pictures of the others. None where a single person's features arrived: there is nobody to tell them from.
+    An attack's pictures of one person are compared with its own pictures of the others. None
+    where a single person's features arrived: there is nobody to tell them from.
     """
     position = ledger.locate(
         client=transcript.client,
