@@ -104,8 +104,8 @@ class _Watcher:
 
 
 FARTHEST = 100.0
-"""Most squared change, in units of the square of the clean feature or of the start; of latents, most
-mean square, which is 1 where they are drawn. Steps that lead farther have diverged."""
+"""Most squared change, in units of the square of the clean feature or of the start; of latents, the
+most mean square, which is 1 where they are drawn. Steps that lead farther have diverged."""
 
 
 class Crafter(Defence):
