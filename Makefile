@@ -29,7 +29,7 @@ demo: $(READY)
 
 # A file's tests share what they set up, so that each file has one process.
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(LINT_READY)
 	$(BIN)/ruff check .

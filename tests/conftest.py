@@ -25,6 +25,11 @@ os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than processors: tests of Ray and of SuperNodes wait a lot."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder that holds celeba, lfw and wild112, unpacked; without it the test skips."""

@@ -26,6 +26,7 @@ from fl_crafter import (
 )
 from fl_crafter._torchvision import torchvision
 from fl_crafter.defences.crafter.crafter import CrafterSettings
+from fl_crafter.defences.undefended import Undefended
 from fl_crafter.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -268,12 +269,18 @@ def test_cuts_by_hooks_refuse_what_skips(faces: Tensor) -> None:
     assert np.isfinite(cut(Untraceable(), "whole.1.0", size=64).logits(faces[:1]).numpy()).all()
 
 
-def test_a_release_that_is_the_clean_feature_is_refused(faces: Tensor) -> None:
-    protector = Protector(defence="crafter_published", steps=0)
-    with pytest.raises(InputError, match="crafter_published changed nothing"):
-        protector(faces[:2])
-    clean = Protector(defence="none")
+class Forgetful(Undefended):
+    name = "forgetful"
+
+
+def test_a_release_that_is_the_clean_feature_is_refused(
+    faces: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = Protector(public=faces, defence="none")
     assert torch.equal(clean(faces[:2]).feature, clean.encode(faces[:2])), "none is asked for"
+    monkeypatch.setattr("fl_crafter.protection.build_defence", lambda *_, **__: Forgetful())
+    with pytest.raises(InputError, match="forgetful changed nothing"):
+        Protector(public=faces, defence="noise")(faces[:2])
 
 
 def test_a_network_in_half_precision_is_crafted_for_in_single(faces: Tensor) -> None:
