@@ -30,6 +30,7 @@ from fl_crafter.evaluation import (
     summarise,
     write_summary,
 )
+from fl_crafter.faces import celeba
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.progress import Remaining
@@ -117,6 +118,8 @@ def judge_runs(
         command=command,
         settings=_settings(config),
         credit=credit,
+        split_is_drawn=config["dataset"] == "celeba"
+        and celeba.split_is_drawn(Path(config["data_root"])),
     )
     summary = summarise(evaluations, setup, truth=truth, evaluator_name=evaluator.name)
     write_summary(summary, out / SUMMARY)

@@ -60,6 +60,18 @@ def is_there_a_reference(defences: Collection[str]) -> Check:
     )
 
 
+def are_strangers(*, split_is_drawn: bool) -> Check:
+    """The shipped networks learnt from people of CelebA, whom another split may call private."""
+    return Check(
+        name="private people are strangers to the networks",
+        passed=not split_is_drawn,
+        text="a seed decided which people of CelebA are private, and the shipped networks may have "
+        "learnt from them; give a roles.csv in which they are public, or train the networks anew"
+        if split_is_drawn
+        else "a file says which people of CelebA are private",
+    )
+
+
 def near_oracle(reached: float, oracle: Identification) -> Check:
     """Weak attacks make every defence look strong."""
     return Check(

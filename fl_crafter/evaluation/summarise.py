@@ -1,13 +1,15 @@
 """From the evaluations of all defences to one summary, with the doubts that belong to it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fl_crafter.evaluation.bootstrap import Resampling
 from fl_crafter.evaluation.checks import Named, no_better
 from fl_crafter.evaluation.evaluate import Evaluation
 from fl_crafter.evaluation.record import NO_DEFENCE, Chance, Summary
+from fl_crafter.evaluation.results import Check
 from fl_crafter.evaluation.setup_checks import (
+    are_strangers,
     enough_people,
     is_there_a_reference,
     judge_sees,
@@ -30,6 +32,7 @@ class Setup:
         command: that started it.
         settings: what else decides the figures, above all the attacks' budgets.
         credit: to whom the photographs are owed.
+        split_is_drawn: whether a seed decided which people of CelebA are private.
     """
 
     clients: int
@@ -41,6 +44,7 @@ class Setup:
     command: str = ""
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     credit: str = ""
+    split_is_drawn: bool = False
 
 
 def summarise(
@@ -84,7 +88,10 @@ def summarise(
         command=setup.command,
         settings=dict(setup.settings),
         credit=setup.credit,
-        unreliable=tuple(doubts(evaluations, truth=truth, how=how)),
+        unreliable=(
+            *_doubts([are_strangers(split_is_drawn=setup.split_is_drawn)]),
+            *doubts(evaluations, truth=truth, how=how),
+        ),
     )
 
 
@@ -118,6 +125,10 @@ def doubts(
                     how=how,
                 )
             )
+    yield from _doubts(checks)
+
+
+def _doubts(checks: Iterable[Check]) -> Iterator[str]:
     for check in checks:
         if not check.passed:
             yield f"Failed check, {check.name}: {check.text}."

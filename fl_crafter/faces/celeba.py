@@ -29,6 +29,7 @@ ATTRIBUTES = tuple(
 )
 """The official ones, in their order; what the shipped cloud model tells."""
 _IMAGES = "img_align_celeba"
+_ROLES = "roles.csv"
 _RULE = SPLITS["crafter_celeba"]
 
 
@@ -48,9 +49,9 @@ def list_celeba(root: Path | None) -> Listing:
     check_match(images, attributes, folder=root / _IMAGES, table=root / "list_attr_celeba.txt")
     check_match(images, identity, folder=root / _IMAGES, table=root / "identity_CelebA.txt")
     roles: dict[str, Role] = {}
-    if (root / "roles.csv").exists():
-        roles = _read_roles(root / "roles.csv", identity)
-        check_match(images, roles, folder=root / _IMAGES, table=root / "roles.csv")
+    if (root / _ROLES).exists():
+        roles = _read_roles(root / _ROLES, identity)
+        check_match(images, roles, folder=root / _IMAGES, table=root / _ROLES)
     photos = [
         Photo(
             root / _IMAGES / image,
@@ -65,6 +66,18 @@ def list_celeba(root: Path | None) -> Listing:
 
 
 read = reader(list_celeba)
+
+
+def split_is_drawn(root: Path | None) -> bool:
+    """Whether a seed decides who is private, for want of a file that says it.
+
+    Args:
+        root: as of `list_celeba`.
+
+    Raises:
+        InputError: no CelebA is there.
+    """
+    return not (find_root(root, holds=_IMAGES, inner="celeba") / _ROLES).exists()
 
 
 def _read_attributes(path: Path) -> tuple[tuple[str, ...], dict[str, tuple[float, ...]]]:

@@ -15,7 +15,8 @@ from fl_crafter.evaluation.cell import Cell
 from fl_crafter.evaluation.checks import check_cells
 from fl_crafter.evaluation.collect import attack_results, linkabilities, worst_cases
 from fl_crafter.evaluation.results import Check, Results
-from fl_crafter.evaluation.setup_checks import check_setup
+from fl_crafter.evaluation.setup_checks import are_strangers, check_setup
+from fl_crafter.faces import celeba
 from fl_crafter.files import write_text
 from fl_crafter.progress import Remaining
 from fl_crafter.study.audit import audit
@@ -193,6 +194,13 @@ def _audited(plan: Plan, out: Path, bench: Bench) -> list[Check]:
     return checks
 
 
+def strangers(plan: Plan) -> list[Check]:
+    """Whether the shipped networks, which learnt from CelebA, may have met the private people."""
+    if plan.data != "celeba":
+        return []
+    return [are_strangers(split_is_drawn=celeba.split_is_drawn(Path(plan.root)))]
+
+
 def _results(
     plan: Plan, out: Path, bench: Bench, audited: list[Check], *, command: str, seconds: float
 ) -> Results:
@@ -208,6 +216,7 @@ def _results(
             seeds=plan.seeds,
             defences=[point.defence for point in points],
         ),
+        *strangers(plan),
         *audited,
         *check_cells(cells, oracle=oracle[bench.main], bounds=bench.bounds),
     ]

@@ -13,7 +13,9 @@ from fl_crafter.evaluation import (
 )
 
 
-def make_summary(world, reconstruct, attacks=("white_box_latent", "black_box_decoder")):
+def make_summary(
+    world, reconstruct, attacks=("white_box_latent", "black_box_decoder"), split_is_drawn=False
+):
     raw = world.faces.image[world.position]
     how = Resampling(resamples=50)
     evaluations = {
@@ -29,7 +31,13 @@ def make_summary(world, reconstruct, attacks=("white_box_latent", "black_box_dec
         for name, change in reconstruct.items()
     }
     setup = Setup(
-        clients=2, rounds=1, seed=4, device="cpu", versions={"torch": "2"}, timings={"total": 1.5}
+        clients=2,
+        rounds=1,
+        seed=4,
+        device="cpu",
+        versions={"torch": "2"},
+        timings={"total": 1.5},
+        split_is_drawn=split_is_drawn,
     )
     return summarise(evaluations, setup, truth=world.truth, evaluator_name="pattern", how=how)
 
@@ -51,6 +59,11 @@ def test_a_summary_has_the_fields_that_others_read(world, tmp_path):
     assert set(own["ssim"]) == set(own["feature_similarity"]) == set(content["attacks"])
     assert read_summary(tmp_path / "out" / "summary.json") == summary
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["summary.json"]
+
+
+def test_people_whom_the_networks_may_have_met_raise_doubt(world):
+    summary = make_summary(world, {"none": lambda raw, attack: raw}, split_is_drawn=True)
+    assert any("are strangers to the networks" in each for each in summary.unreliable)
 
 
 def test_good_attacks_raise_no_doubt_but_few_people_do(world):

@@ -37,6 +37,12 @@ def test_labels_stay_with_their_photographs(celeba_roles: Path) -> None:
     assert (brightest - faces.identity).abs().max() <= 2, "tones tell the person, but for JPEG"
 
 
+def test_who_decides_the_split_is_told(celeba_roles: Path) -> None:
+    assert not celeba.split_is_drawn(celeba_roles)
+    (celeba_roles / "roles.csv").unlink()
+    assert celeba.split_is_drawn(celeba_roles) and celeba.split_is_drawn(celeba_roles.parent)
+
+
 def test_without_roles_people_are_split_by_seed(celeba_root: Path) -> None:
     faces = celeba.read(celeba_root, size=8)
     tests = faces.with_role(Role.EVAL_TEST)

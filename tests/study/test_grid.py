@@ -64,6 +64,19 @@ def test_an_evaluation_goes_on_where_it_was(
     assert figures(again) == figures(results)
 
 
+def test_whom_the_networks_may_have_met_is_asked_of_celeba_alone(
+    make_plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    def passed(data: str) -> list[bool]:
+        plan = make_plan(data=data, root=str(tmp_path))
+        return [check.passed for check in grid.strangers(plan)]
+
+    (tmp_path / "celeba" / "img_align_celeba").mkdir(parents=True)
+    assert passed("lfw") == [] and passed("celeba") == [False]
+    (tmp_path / "celeba" / "roles.csv").touch()
+    assert passed("celeba") == [True]
+
+
 def test_results_hold_every_row_and_no_picture(
     evaluated: tuple[Plan, Bench, Path, Results],
 ) -> None:
