@@ -130,7 +130,7 @@ COLUMNS = ("wall_s_per_image", "utility", "utility_loss", "gap_white_box", "gap_
 
 
 def main() -> None:
-    """Measure all designs, print a table, write JSON."""
+    """Measure all designs, print a table, write JSON; after each design, what there is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, default=Path("out/bench/designs.json"))
     parser.add_argument("--images", type=int, default=32)
@@ -138,19 +138,19 @@ def main() -> None:
     arguments = parser.parse_args()
     device = default_device()
     runs: dict[str, list[dict[str, Any]]] = {}
-    for seed in range(arguments.seeds):
-        faces = DrawnFaces(seed, images=arguments.images, device=device)
-        for name, make in designs(faces).items():
-            runs.setdefault(name, []).append(measure(faces, make()))
-            print(f"seed {seed}: {name}", file=sys.stderr, flush=True)
-    content = {
+    content: dict[str, Any] = {
         "device": device_name(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "images": arguments.images,
         "designs": runs,
     }
-    write_text(arguments.json, json.dumps(content, indent=2) + "\n")
+    for seed in range(arguments.seeds):
+        faces = DrawnFaces(seed, images=arguments.images, device=device)
+        for name, make in designs(faces).items():
+            runs.setdefault(name, []).append(measure(faces, make()))
+            write_text(arguments.json, json.dumps(content, indent=2) + "\n")
+            print(f"seed {seed}: {name}", file=sys.stderr, flush=True)
     print(
         f"{'':34} {'s/image':>8} {'utility':>8} {'loss':>7} {'gap: white box':>15} {'decoder':>8}"
     )
