@@ -20,6 +20,10 @@ if "OMP_NUM_THREADS" not in os.environ:
     else:
         torch.set_num_threads(min(2, os.cpu_count() or 1))
 
+# Ray's workers give way to all others on the machine, by 15 degrees of niceness: beside other tests
+# they would hardly run.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 # Read when Flower is imported, and by every process that a test starts.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
