@@ -91,8 +91,8 @@ class DefenceRecord(Record):
             photograph and its reconstruction.
         feature_similarity_floor: by attack, the same with photographs of other people.
         ssim: by attack, mean structural similarity of raw photograph and reconstruction.
-        epsilon_pii: the defence's own estimate of perceptual inversion indistinguishability, or
-            None.
+        epsilon_pii: estimate of how far an attack's pictures of a person are from its pictures of
+            others, of the attack with the largest, or None.
         epsilon_pii_interval: of `epsilon_pii`, 95%, over people; the critics are given.
         crafting: what the clients reported.
         photographs: number of test photographs that were judged.
