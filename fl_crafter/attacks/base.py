@@ -1,5 +1,6 @@
 """What an attack is: it turns what crossed the wire into pictures, knowing only what it states."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -84,11 +85,24 @@ class Reconstruction:
             returns, which is the best; it never sees the truth.
         zero_gradients: share of the rows whose first gradient was zero or not finite; more than a
             few say that gradients are hidden, not that the face is. 0 where none is taken.
+
+    Raises:
+        ValueError: the picture or the curve is not finite: such an attack has failed, and would
+            count for the defence.
     """
 
     image: Float[Tensor, "batch 3 height width"]
     loss_curve: list[float] = field(default_factory=list)
     zero_gradients: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check that the attack ended with numbers."""
+        broken = int((~self.image.isfinite().flatten(1).all(1)).sum())
+        if broken or not all(map(math.isfinite, self.loss_curve)):
+            raise ValueError(
+                f"an attack failed: {broken} of {len(self.image)} pictures are not finite, and its "
+                f"loss went {self.loss_curve}"
+            )
 
 
 class Attack(ABC):

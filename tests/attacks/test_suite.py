@@ -117,3 +117,11 @@ def test_what_is_averaged_needs_all_rows_though_some_are_named(world: World) -> 
     assert every.tolist() == [0, 1, 2, 3, 4] and left.tolist() == [0, 2, 3, 4]
     _, (_, whole, _) = run(attacks, world)
     assert torch.equal(found.image, whole.image[left])
+
+
+@pytest.mark.parametrize("pixel, loss", [(float("nan"), 1.0), (0.5, float("inf"))])
+def test_an_attack_that_failed_does_not_count_for_the_defence(pixel: float, loss: float) -> None:
+    image = torch.full((2, 3, 4, 4), 0.5)
+    image[1, 0, 0, 0] = pixel
+    with pytest.raises(ValueError, match=f"{int(pixel != 0.5)} of 2 pictures"):
+        Reconstruction(image, [2.0, loss])
