@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import torch
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from benchmarks.peak_memory import own_peak_mb
 from fl_crafter.assets import load_encoder
 from fl_crafter.files import write_text
 from fl_crafter.flower import Payload, PayloadTerms, write_payload
@@ -76,7 +76,7 @@ def run(clients: int, rows: int) -> dict[str, float]:
         "rows": rows * clients * ROUNDS,
         "seconds": seconds,
         "processor_seconds": processor,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+        "peak_mb": own_peak_mb(),
         "utility_auc": strategy.rounds[-1].utility.mean,
     }
 

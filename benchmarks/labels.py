@@ -35,12 +35,14 @@ TRUE = "true labels"
 def name_top1(
     gallery: Tensor, owner: Tensor, probe: Tensor, identity: Tensor, *, flip: float
 ) -> float:
-    """Share of probes that naive Bayes names, by labels alone."""
-    people = identity.unique()
+    """Share of probes that naive Bayes names, by labels alone; unknown ones say nothing."""
+    people, known = identity.unique(), ~gallery.isnan()
+    told = known.any(0)
+    gallery, known, probe = gallery[:, told], known[:, told], probe[:, told]
     prior = gallery.nanmean(0)
     profile = torch.stack(
         [
-            (gallery[owner == person].nansum(0) + prior) / ((owner == person).sum() + 1)
+            (gallery[owner == person].nansum(0) + prior) / (known[owner == person].sum(0) + 1)
             for person in people
         ]
     ).clamp(max(flip, 1e-3), 1 - max(flip, 1e-3))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fl_crafter.training.cloud import head
 
 RIDGE = 1.0
+FEWEST_ROWS = 4
 
 
 def clip_norms(
@@ -96,13 +97,18 @@ def _agreement(embeddings: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor
 
 
 def _correlation(predicted: Tensor, target: Tensor) -> float:
-    """Correlation over all labels at hand, in standard errors over rows."""
+    """Correlation over all labels at hand, in standard errors over rows.
+
+    0 for fewer rows than tell a spread: two that are centred have the same product.
+    """
     known = target != 0
     if not known.any():
         return 0.0
     centred = [_centred(each, known) for each in (predicted, target)]
     products = (centred[0] * centred[1]).sum(1) / known.sum(1).clamp(min=1)
-    spread = products.std() if len(products) > 1 else products.abs().mean()
+    if len(products) < FEWEST_ROWS:
+        return 0.0
+    spread = products.std()
     return float(products.mean() / (spread / len(products) ** 0.5).clamp(min=1e-12))
 
 

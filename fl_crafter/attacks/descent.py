@@ -10,6 +10,7 @@ from torch import Tensor
 from fl_crafter.training.loop import cosine_rate
 
 Map = Callable[[Tensor], Tensor]
+OFFSET = 3.0  # mean square over variance; 2.5 for the shipped encoder's features
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,15 @@ def total_variation(image: Float[Tensor, "batch 3 height width"]) -> Float[Tenso
 def relative_distance(
     output: Float[Tensor, "batch *shape"], feature: Float[Tensor, "batch *shape"]
 ) -> Float[Tensor, "batch"]:
-    """Squared distance of each sample's feature, in units of the feature's own mean square."""
-    size = feature.flatten(1).square().mean(1).clamp_min(torch.finfo(feature.dtype).tiny)
+    """Squared distance of each sample's feature, in units of the feature's own mean square.
+
+    Where that is an offset above all, which says nothing of the image, it is in units of a few
+    times the feature's variance instead.
+    """
+    own = feature.flatten(1)
+    square = own.square().mean(1)
+    size = torch.minimum(square, OFFSET * own.var(1, correction=0).clamp_min(1e-6 * square))
+    size = size.clamp_min(torch.finfo(feature.dtype).tiny)
     return (output - feature).flatten(1).square().mean(1) / size
 
 

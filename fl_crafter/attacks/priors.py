@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.models.generator import ImageGenerator
 
+NO_VARIANCE = 1e-6  # of the first component's
+
 
 class EigenfaceGenerator(ImageGenerator):
     """The principal components of public faces, a prior that takes no training.
@@ -17,7 +19,8 @@ class EigenfaceGenerator(ImageGenerator):
 
     Args:
         image: public faces.
-        latent_size: number of components, fewer than faces.
+        latent_size: number of components, fewer than faces; those that the faces do not vary in, as
+            where one is there twice, are left out.
 
     Raises:
         ValueError: there are too few faces for the components.
@@ -33,13 +36,15 @@ class EigenfaceGenerator(ImageGenerator):
             raise ValueError(
                 f"{latent_size} components of {len(image)} public faces; take fewer than faces"
             )
-        self.latent_size, self.shape = latent_size, image.shape[1:]
         logit = _logit(image)
         self.register_buffer("mean", logit.mean(0))
         # by the faces' kernel: there are far fewer faces than pixels
         centred = logit - self.mean
         values, vectors = torch.linalg.eigh((centred @ centred.T).double() / len(image))
-        values, vectors = values[-latent_size:].clamp_min(1e-12), vectors[:, -latent_size:]
+        values, vectors = values[-latent_size:], vectors[:, -latent_size:]
+        varies = values > NO_VARIANCE * values[-1]
+        values, vectors = values[varies], vectors[:, varies]
+        self.latent_size, self.shape = len(values), image.shape[1:]
         weight = (vectors / len(image) ** 0.5).to(logit)
         self.register_buffer("axes", (centred.T @ weight).T)  # of length sqrt(value) each
         self.register_buffer("strength", values.to(logit))

@@ -30,6 +30,7 @@ from fl_crafter.evaluation import (
     summarise,
     write_summary,
 )
+from fl_crafter.evaluation.setup_checks import FEW_PEOPLE
 from fl_crafter.faces import celeba
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
@@ -171,7 +172,7 @@ def _epsilon_pii(
     """Each row's estimate, of the attack with the largest mean, by fresh critics.
 
     An attack's pictures of one person are compared with its own pictures of the others. None
-    where a single person's features arrived: there is nobody to tell them from.
+    where features of few people arrived, from whom a critic learns nothing.
     """
     position = ledger.locate(
         client=transcript.client,
@@ -182,7 +183,7 @@ def _epsilon_pii(
     raw = truth.faces.image[position]
     random = torch.Generator().manual_seed(0)
     person = truth.faces.identity[position]
-    if len(person.unique()) < 2:
+    if len(person.unique()) < FEW_PEOPLE:
         return None
     estimates = [
         estimate_epsilon_pii(image, raw, person=person, random=random) for image in images.values()

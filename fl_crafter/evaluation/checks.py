@@ -23,6 +23,7 @@ ONE_FEATURE = 1e-3  # of the clean features' variance
 NO_CHANGE = 1e-3  # of the clean features' spread
 LEARNT = 0.95  # of the average face's structural similarity
 UNDONE = 1.05  # of the mean feature's error
+ANSWERS = 1.05  # times as good as either fallback
 DEAD_ROWS = 0.05
 UNSETTLED = 1.1  # loss after the last step over that after the best
 
@@ -169,8 +170,9 @@ def _release(point: str, own: Sequence[Cell], bounds: Bounds) -> list[Check]:
     gradient = min(cell.release.gradient for cell in own)
     ended = {status for cell in own for status in cell.release.status}
     drawn, undone = _draws(own, bounds), _undoes(own, bounds)
-    answer = [name for name, ratio in drawn.items() if ratio >= LEARNT]
-    answer += [name for name, error in undone.items() if error <= UNDONE]
+    # the average face and the mean feature, which nothing need be learnt for, are no answer
+    answer = [name for name, ratio in drawn.items() if ratio >= ANSWERS]
+    answer += [name for name, error in undone.items() if error <= 1 / ANSWERS]
     acts = Check(
         name="the defence acts",
         passed=change >= NO_CHANGE,

@@ -54,7 +54,13 @@ def ranks(
 
 
 def ranks_of(score: Float[Tensor, "count people"]) -> Int64[Tensor, "count people"]:
-    """Each person's rank by a score: 0 is the person who scores highest on the row."""
+    """Each person's rank by a score: 0 is the person who scores highest on the row.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    if not bool(score.isfinite().all()):
+        raise ValueError("people are ranked by scores that are not finite")
     order = score.argsort(dim=1, descending=True, stable=True)
     place = torch.arange(order.shape[1]).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, place)
@@ -153,7 +159,12 @@ def weighted_auc(
     """Area under the ROC curve for each row of weights; nan where a class has no weight.
 
     The probability that a positive scores higher than a negative, ties counting half.
+
+    Raises:
+        ValueError: a score is not finite.
     """
+    if not bool(score.isfinite().all()):
+        raise ValueError("an area under the curve is asked of scores that are not finite")
     distinct, group = score.unique(return_inverse=True)
     empty = torch.zeros(len(weight), len(distinct), dtype=weight.dtype)
     hits = empty.index_add(1, group, weight * positive)

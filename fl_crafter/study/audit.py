@@ -32,12 +32,14 @@ def audit(bench: Bench) -> list[Check]:
 
 
 def drawn_face_is_recovered(bench: Bench, attack: WhiteBoxLatent) -> Check:
-    """The white box must find a face that its generator can draw."""
+    """The white box must find a face that its generator can draw, from the mean face."""
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         drawn = bench.knowledge.generator.sample(FACES, random=random)
     long = dataclasses.replace(attack, inverter=LONG)
-    found = long.reconstruct(bench.encode(drawn), bench.knowledge, random=random).image
+    # an amortiser's start would be near enough for a search that does not move
+    alone = dataclasses.replace(bench.knowledge, amortiser=None)
+    found = long.reconstruct(bench.encode(drawn), alone, random=random).image
     similarity = float(structural_similarity(drawn, found).mean())
     return Check(
         name="a drawn face is recovered",
@@ -49,15 +51,15 @@ def drawn_face_is_recovered(bench: Bench, attack: WhiteBoxLatent) -> Check:
 
 
 def more_steps_help(bench: Bench, attack: WhiteBoxLatent) -> Check:
-    """A longer search must not end farther from the feature than a shorter one."""
+    """A longer search must end nearer to the feature than a shorter one."""
     feature = bench.encode(bench.faces.image[bench.test[:FACES]])
     one, other = (
         _distance(bench, dataclasses.replace(attack, inverter=each), feature)
         for each in (SHORT, LONG)
     )
     return Check(
-        name="more steps are no worse",
-        passed=other <= 1.01 * one,
+        name="more steps come nearer",
+        passed=other < one,
         figure=other / one,
         text=f"the feature distance of the white box goes from {one:.4f} to {other:.4f}",
     )

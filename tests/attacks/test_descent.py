@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fl_crafter.attacks.descent import descend, into_ball, total_variation
+from fl_crafter.attacks.descent import descend, into_ball, relative_distance, total_variation
 from tests.world import seeded
 
 
@@ -87,3 +87,11 @@ def test_into_the_ball_is_the_nearest_point_of_it() -> None:
     torch.testing.assert_close((gap * (inside - centre)).sum(1), corner)
     near = centre + 1e-3
     assert torch.equal(into_ball(near, centre, radius=0.1), centre + (near - centre))
+
+
+def test_an_offset_of_all_features_hardly_shrinks_their_distance() -> None:
+    feature, other = (torch.rand(4, 8, 4, 4, generator=seeded(seed)) for seed in (1, 2))
+    near, far = (relative_distance(other + shift, feature + shift) for shift in (0.0, 100.0))
+    assert bool((far > 0.5 * near).all())
+    still = torch.ones(2, 8, 4, 4)
+    assert bool(relative_distance(still, 2 * still).isfinite().all()), "without any variance too"

@@ -32,6 +32,13 @@ def test_eigenfaces_span_the_public_faces() -> None:
     torch.testing.assert_close(latent.square().mean(0), torch.ones(29), atol=1e-2, rtol=0)
 
 
+def test_a_face_that_is_there_twice_adds_no_component() -> None:
+    image = pictures(30, seed=1)
+    generator = EigenfaceGenerator(torch.cat([image, image[:1]]), latent_size=30)
+    assert generator.latent_size == 29
+    assert float(generator.latent_of(image).abs().max()) < 10
+
+
 def test_fewer_eigenfaces_come_less_near() -> None:
     image = pictures(60, seed=1)
     errors = []

@@ -156,8 +156,9 @@ def test_a_dead_gradient_wants_an_attack_that_needs_none() -> None:
     assert wanted in failed(floor)
     lost = cell(static | {"adaptive": 0.1}, defence="crafter", gradient=0.0, ssim={"adaptive": 0.1})
     assert wanted in failed(lost)
-    undone = cell(static | {"undone": 0.1}, defence="crafter", gradient=0.0, curve=(0.4,))
-    assert wanted not in failed(undone)
+    for error, answers in ((0.4, True), (1.0, False)):  # 1 is the mean feature's
+        undone = cell(static | {"undone": 0.1}, defence="crafter", gradient=0.0, curve=(error,))
+        assert (wanted not in failed(undone)) == answers
 
 
 def test_an_adaptive_attack_that_draws_worse_than_the_average_face_is_flagged() -> None:

@@ -9,6 +9,7 @@ from fl_crafter.evaluation.metrics import (
     mean_auc,
     named,
     ranks,
+    ranks_of,
     similarity_to_others,
     structural_similarity,
     utility,
@@ -134,3 +135,11 @@ def test_mean_auc_is_over_the_attributes_that_a_resample_can_judge():
     value = mean_auc(score, labels, weight)
     assert value[:2].tolist() == [0.5, 1.0]
     assert value[2].isnan()
+
+
+def test_scores_that_are_no_numbers_rank_nobody_first() -> None:
+    score = torch.tensor([[0.1, float("nan")], [0.3, 0.2]])
+    with pytest.raises(ValueError, match="not finite"):
+        ranks_of(score)
+    with pytest.raises(ValueError, match="not finite"):
+        weighted_auc(score[:, 1], torch.tensor([True, False]), torch.ones(1, 2))

@@ -154,6 +154,13 @@ def test_honest_clients_are_trusted() -> None:
     assert torch.stack(found).float().mean() < 0.02
 
 
+def test_clients_of_two_rows_are_not_thrown_out() -> None:
+    for seed in range(20):
+        own = [rows(2, seed=100 * seed + client) for client in range(20)]
+        found = contradicts_the_others([f.flatten(1) for f, _ in own], [each for _, each in own])
+        assert not bool(found.any())
+
+
 def test_flipped_clients_are_found_and_random_ones_let_be() -> None:
     caught, random_caught = [], []
     for seed in range(20):
