@@ -10,7 +10,7 @@ from torch import Tensor
 from fl_crafter.training.loop import cosine_rate
 
 Map = Callable[[Tensor], Tensor]
-OFFSET = 3.0  # mean square over variance; 2.5 for the shipped encoder's features
+OFFSET = 4.0  # mean square over variance; at most 3.7 in 80 CelebA faces under five defences
 
 
 @dataclass(frozen=True)
