@@ -15,7 +15,7 @@ from fl_crafter.study.points import SCALES
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_the_smoke_study_has_every_defence_under_every_attack_in_both_scenarios(
     data_root: Path, tmp_path: Path
 ) -> None:
