@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
+from fl_crafter.attacks.descent import without_gradient
 from fl_crafter.attacks.queries import features_of
 from fl_crafter.inversion.inverters import Inverter, LevenbergMarquardt
 from fl_crafter.inversion.problem import InversionProblem, latent_inversion
@@ -74,9 +75,16 @@ class WhiteBoxLatent(Attack):
     ) -> Reconstruction:
         """See `Attack`; the curve is the mean objective from the first start."""
         latent, curve = self.find_latents(feature, knowledge, random=random)
-        with torch.no_grad():
-            image = [knowledge.generator(part) for part in latent.split(self.micro_batch)]
-        return Reconstruction(torch.cat(image), curve)
+        problem = latent_inversion(knowledge.generator, knowledge.encoder)
+        images, still = [], []
+        for part in latent.split(self.micro_batch):
+            with torch.no_grad():
+                images.append(knowledge.generator(part))
+            # at the optimum the objective has no gradient either: of a drawn direction instead
+            at = problem.linearise(part)
+            drawn = torch.randn(at.output.shape, generator=torch.Generator().manual_seed(0))
+            still.append(without_gradient(at.vjp(drawn.to(at.output))))
+        return Reconstruction(torch.cat(images), curve, float(torch.cat(still).float().mean()))
 
     def find_latents(
         self,

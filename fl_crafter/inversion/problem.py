@@ -107,15 +107,29 @@ class Linearisation:
         """`J v` for each sample."""
         if self._pulled is None:
             self._cotangent = torch.zeros_like(self.output, requires_grad=True)
-            (self._pulled,) = torch.autograd.grad(
-                self._output, self._leaf, self._cotangent, create_graph=True
-            )
+            self._pulled = self._pull(self._cotangent, create_graph=True)
         assert self._cotangent is not None
-        return torch.autograd.grad(self._pulled, self._cotangent, tangent, retain_graph=True)[0]
+        if not self._pulled.requires_grad:  # as of a network that rounds
+            return torch.zeros_like(self.output)
+        return torch.autograd.grad(
+            self._pulled, self._cotangent, tangent, retain_graph=True, materialize_grads=True
+        )[0]
 
     def vjp(self, cotangent: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch latent_size"]:
-        """`J^T u` for each sample."""
-        return torch.autograd.grad(self._output, self._leaf, cotangent, retain_graph=True)[0]
+        """`J^T u` for each sample; 0 where the network passes no gradient on."""
+        return self._pull(cotangent)
+
+    def _pull(self, cotangent: Tensor, *, create_graph: bool = False) -> Tensor:
+        if not self._output.requires_grad:
+            return torch.zeros_like(self.latent)
+        return torch.autograd.grad(
+            self._output,
+            self._leaf,
+            cotangent,
+            retain_graph=True,
+            create_graph=create_graph,
+            materialize_grads=True,
+        )[0]
 
     def gradient(
         self, feature: Float[Tensor, "batch *shape"]

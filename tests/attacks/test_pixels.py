@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.attacks.pixels import AdaptivePixels, WhiteBoxPixels
+from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.models.split import Encoder, freeze
 from tests.attacks.contract import AttackContract, knowledge_of
 from tests.world import SIZE, World, pictures, seeded
@@ -57,9 +58,14 @@ def test_hidden_gradients_are_told(world: World) -> None:
             return (world.encoder(image) * 4).round() / 4
 
     knowledge = replace(knowledge_of(world), encoder=Hiding())
-    result = WhiteBoxPixels(steps=1).reconstruct(world.feature, knowledge, random=seeded())
-    assert result.zero_gradients == 1
-    assert result.image.shape == (len(world.feature), 3, SIZE, SIZE)
+    for attack in (WhiteBoxPixels(steps=1), WhiteBoxLatent(probes=32)):
+        result = attack.reconstruct(world.feature, knowledge, random=seeded())
+        assert result.zero_gradients == 1
+        assert result.image.shape == (len(world.feature), 3, SIZE, SIZE)
+    open_ = WhiteBoxLatent(probes=32).reconstruct(
+        world.feature, knowledge_of(world), random=seeded()
+    )
+    assert open_.zero_gradients == 0
 
 
 class TestAdaptivePixels(AttackContract):

@@ -76,11 +76,23 @@ def test_a_norm_in_front_of_its_convolution_stays() -> None:
         def forward(self, image: Tensor) -> Tensor:
             return self.conv1(self.norm(image))
 
-    network = shake(Backwards())
-    image = torch.randn(2, 3, 4, 4)
-    folded = frozen_copy(network)
-    torch.testing.assert_close(folded(image), network(image))
-    assert norms(folded) == 1
+    class Residual(nn.Module):
+        """Pre-activation, by the names of torchvision's blocks, which are the other way round."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 3, 1)
+            self.bn1 = nn.BatchNorm2d(3)
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.conv1(self.bn1(image))
+
+    for build in (Backwards, Residual):
+        network = shake(build())
+        image = torch.randn(2, 3, 4, 4)
+        folded = frozen_copy(network)
+        torch.testing.assert_close(folded(image), network(image))
+        assert norms(folded) == 1
 
 
 def test_a_network_in_training_is_folded_as_in_evaluation() -> None:
