@@ -86,7 +86,9 @@ def join(feature: Float[Tensor, "batch *shape"], parts: Sequence[Protected]) -> 
 
 
 def in_micro_batches(
-    feature: Float[Tensor, "batch *shape"], size: int, protect: Callable[[Tensor], Protected]
+    feature: Float[Tensor, "batch channels rows columns"],
+    size: int,
+    protect: Callable[[Tensor], Protected],
 ) -> Protected:
     """Protect a batch in parts of at most `size`, which bounds the memory; `join` says how.
 
@@ -96,7 +98,15 @@ def in_micro_batches(
         feature: clean features.
         size: of a part.
         protect: makes one part's result, of its shape.
+
+    Raises:
+        ValueError: features are not of four dimensions.
     """
+    if feature.ndim != 4:
+        raise ValueError(
+            f"features have shape {list(feature.shape)}; give [batch, channels, rows, columns], or "
+            "take the defence of a Protector, which brings those of any shape to it"
+        )
     # kernels of another memory layout round otherwise, and many steps make much of it
     feature = feature.detach().contiguous()
     released = torch.empty_like(feature)

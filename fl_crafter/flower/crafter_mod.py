@@ -51,7 +51,8 @@ def protect_array(
     """Protect features as they lie in a message: decode, protect, check, encode with the same type.
 
     Args:
-        array: clean features, float16 or float32, `[batch, channels, rows, columns]`.
+        array: clean features, float16 or float32, `[batch, *shape]`, of a shape that the defence
+            takes: most want `[batch, channels, rows, columns]`, that of a `Protector` any.
         defence: what replaces them.
         random: source of the defence's randomness.
         device: where the defence works.
@@ -65,8 +66,8 @@ def protect_array(
             defence diverged or left a feature as it was, or a release gate still sees a person;
             with `withhold`, everybody.
     """
-    if len(array.shape) != 4:
-        raise RefusedRelease("The features must have four dimensions; nothing was sent.")
+    if len(array.shape) < 2:
+        raise RefusedRelease("The features must have a row for each image; nothing was sent.")
     try:
         clean = decode_array(array, tuple(array.shape), name="feature")
     except PayloadError as error:

@@ -14,9 +14,11 @@ from flwr.app import (
     RecordDict,
 )
 from flwr.clientapp import ClientApp
-from torch import Tensor
+from torch import Tensor, nn
 
+from fl_crafter import Protector, cut
 from fl_crafter.defences.base import Defence, Protected, Status
+from fl_crafter.defences.crafter.crafter import Crafter
 from fl_crafter.flower import CrafterMod
 from simulations.in_process import InProcessGrid, flower_identity
 
@@ -125,6 +127,20 @@ def test_the_innermost_mod_sees_the_clean_feature_and_all_others_the_protected_o
     assert not torch.isclose(outside[0], CLEAN).all()
 
 
+def test_embeddings_are_protected_by_a_protectors_defence() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6), nn.ReLU(), nn.Linear(6, 2))
+    protector = Protector(cut(network, "2"), public=torch.rand(64, 3, 8, 8), steps=2)
+    clean = protector.encode(torch.rand(4, 3, 8, 8))
+    sent = feature_in(reply_of(app_returning(content_of(clean), CrafterMod(protector.defence))))
+    assert sent.shape == clean.shape == (4, 6)
+    assert not torch.isclose(sent, clean).all(1).any()
+
+    of_maps = Crafter(start=Noisy())
+    refused = reply_of(app_returning(content_of(clean), CrafterMod(of_maps)))
+    assert refused.error.reason.startswith("The client failed")
+
+
 def test_labels_metrics_and_the_wire_type_stay_as_they_were() -> None:
     reply = reply_of(app_returning(content_of(CLEAN.half()), CrafterMod(Noisy())))
     assert reply.content.array_records["features"]["feature"].dtype == "float16"
@@ -190,7 +206,7 @@ def test_a_result_that_did_not_converge_may_leave_and_says_so() -> None:
             "no array feature",
         ),
         (RecordDict({"weights": ArrayRecord({"feature": Array(CLEAN.numpy())})}), "features only"),
-        (content_of(CLEAN.flatten(1)), "four dimensions"),
+        (content_of(CLEAN.flatten()), "a row for each image"),
         (content_of(CLEAN.long()), "float16 or float32"),
         (content_of(CLEAN / 0), "clean features are not finite"),
         (
