@@ -152,39 +152,3 @@ def _finished(part: fx.GraphModule) -> nn.Module:
     part.recompile()
     part.delete_all_unused_submodules()
     return part
-
-
-def torchvision_split(
-    name: str, *, layer: str, attributes: int, pretrained: nn.Module | None = None
-) -> SplitModel:
-    """A torchvision classifier, cut at a named layer, with one logit per attribute.
-
-    Args:
-        name: of the architecture, such as `resnet50` or `mobilenet_v3_small`.
-        layer: dotted name of the last layer of the encoder.
-        attributes: number of logits of a fresh network.
-        pretrained: a network with weights and logits of its own, used instead of a fresh `name`.
-
-    Raises:
-        InputError: unknown architecture or layer, or a cut that connections skip over.
-    """
-    if pretrained is None and name not in torchvision.models.list_models(torchvision.models):
-        raise InputError(f"torchvision has no classifier named '{name}'; see its list_models().")
-    model = pretrained
-    if model is None:
-        model = torchvision.models.get_model(name, num_classes=attributes)
-    front, back = cut_at(model, layer)
-    return SplitModel(Encoder(front, mean=IMAGENET_MEAN, std=IMAGENET_STD), back)
-
-
-def vgg16_split(*, attributes: int) -> SplitModel:
-    """VGG16 cut after its second pool: 128x16x16 for a 64x64 image (Crafter, appendix).
-
-    It has batch normalisation, without which it hardly trains from scratch. The classifier is
-    global average pooling and one linear layer, as faces are small images.
-    """
-    layers = list(torchvision.models.vgg16_bn(num_classes=attributes).features.children())
-    pools = [index for index, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
-    cut = pools[1] + 1
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, attributes)]
-    return SplitModel(Encoder(nn.Sequential(*layers[:cut])), nn.Sequential(*layers[cut:], *head))

@@ -5,7 +5,7 @@ import torch
 
 from fl_crafter._torchvision import torchvision
 from fl_crafter.models.amortiser import PUBLISHED_WIDTHS, Amortiser
-from fl_crafter.models.backbone import vgg16_split
+from fl_crafter.models.backbone import cut
 from fl_crafter.models.critic import Critic
 from fl_crafter.models.decoder import ConvolutionalDecoder, DenseDecoder
 from fl_crafter.models.generator import G1, G2, SHIPPED, Generator, GeneratorShape
@@ -31,10 +31,10 @@ def test_resnet18_with_published_widths_is_torchvisions() -> None:
 
 @pytest.mark.parametrize(("size", "shape"), [(64, (128, 16, 16)), (128, (128, 32, 32))])
 def test_vgg16_is_cut_after_its_second_pool(size: int, shape: Shape) -> None:
-    model = vgg16_split(attributes=10)
+    model = cut(torchvision.models.vgg16_bn(num_classes=10), "features.13")
     assert feature_shape(model.encoder, size) == shape
     with torch.no_grad():
-        assert model.train(False).logits(torch.rand(1, 3, size, size)).shape == (1, 10)
+        assert model.logits(torch.rand(1, 3, size, size)).shape == (1, 10)
 
 
 @pytest.mark.parametrize(
