@@ -24,11 +24,11 @@ from fl_crafter.evaluation.bootstrap import Resampling, interval_over_people
 from fl_crafter.evaluation.metrics import mean_auc
 from fl_crafter.faces.record import Role
 from fl_crafter.files import write_text
+from fl_crafter.randomness import derived_random
 from fl_crafter.transcript import Purpose
 from simulations import client_data, task
 from simulations.config import SimulationConfig
 from simulations.launch import read_result, run_simulation
-from simulations.randomness import derived_random
 from strategies import attribute_utility, predict, train_cloud, with_head
 
 

@@ -1,8 +1,6 @@
 """Protect images in one call: with the shipped encoder or any other, and public images."""
 
-from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,22 +8,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fl_crafter.assets import load_encoder, load_generator
-from fl_crafter.defences.base import Defence, Protected, unfit, utility_loss
-from fl_crafter.defences.configured import NAMES, DefenceSettings, build_defence
+from fl_crafter.defences.any_encoder import InOwnShape, check_for_any_encoder, check_outputs
+from fl_crafter.defences.base import Defence, Protected, unfit
+from fl_crafter.defences.configured import DefenceSettings, build_defence, check_name
 from fl_crafter.defences.crafter.crafter import CrafterSettings
 from fl_crafter.errors import InputError
 from fl_crafter.faces.images import Images, read_images
 from fl_crafter.models.generator import ImageGenerator
 from fl_crafter.models.split import SplitModel, freeze
-from fl_crafter.randomness import secret_generator
+from fl_crafter.randomness import generator_for
 
 SHIPPED_SIZE = 64
 DRAWN = 1000
 FEWEST_PUBLIC = 64
-# The others simulate eavesdroppers that were trained on the shipped encoder's features.
-FOR_ANY_ENCODER = ("none", "noise", "substitution", "transport", "projection", "crafter")
-# Mean deviation, over public faces, of the shipped encoder's features: crafting was tuned to it.
-SHIPPED_SPREAD = 0.95
 CHUNK = 64
 
 
@@ -92,17 +87,20 @@ class Protector:
                 f"model is a {type(model).__name__}; cut it in two with cut(model, layer), or give "
                 "SplitModel(encoder, cloud)."
             )
-        known = NAMES if model is None else FOR_ANY_ENCODER
-        if defence not in known:
-            of = "" if model is None else " for an encoder of one's own"
-            raise InputError(
-                f"There is no defence '{defence}'{of}; choose one of {', '.join(known)}."
-            )
-        settings = DefenceSettings(crafter=_crafter_settings(utility_weight, steps))
-        self.random = secret_generator() if seed is None else torch.Generator().manual_seed(seed)
+        if model is None:
+            check_name(defence)
+        else:
+            check_for_any_encoder(defence)
+        settings = DefenceSettings(crafter=crafter_settings(utility_weight, steps))
+        self._seed, self._calls = seed, 0
         given = load_encoder() if model is None else model
         self.model = SplitModel(*(_own(part, device) for part in (given.encoder, given.cloud)))
         if model is None:
+            if size not in (None, SHIPPED_SIZE):
+                raise InputError(
+                    f"size is {size}, and the shipped encoder takes {SHIPPED_SIZE} pixels; leave "
+                    "it out, or give a model of your own."
+                )
             size, public = SHIPPED_SIZE, load_generator() if public is None else public
         # the same public faces in every process: they are no secret, and drawn of no person
         drawing = torch.Generator().manual_seed(0 if seed is None else seed)
@@ -137,80 +135,26 @@ class Protector:
             raise InputError("The encoder gives no tensor; cut where one tensor passes.")
         return torch.cat(parts)
 
-    def __call__(self, images: Images) -> Protected:
+    def __call__(self, images: Images, *, random: torch.Generator | None = None) -> Protected:
         """Protected features of images.
+
+        Args:
+            images: see `read_images`.
+            random: of the defence; by default one of this call's own, which is secret without a
+                seed: who knows one release's draws must not learn those of another.
 
         Raises:
             InputError: the images are not as `read_images` takes them, or crafting diverged.
         """
         clean = self.encode(read_images(images, size=self.size))
-        protected = self.defence.protect(clean, random=self.random)
+        if random is None:
+            random = generator_for(self._seed, self._calls)
+            self._calls += 1
+        protected = self.defence.protect(clean, random=random)
         why = unfit(protected, clean, self.defence)
         if why:
             raise InputError(f"{why}; take other steps or another utility_weight.")
         return protected
-
-
-class InOwnShape(Defence):
-    """A defence for features of any shape and scale, which it sees as the shipped encoder's.
-
-    Crafting moves every value at one rate, and weighs changes of the feature against changes of the
-    outputs: both were tuned to the shipped encoder's spread, so features are brought to it.
-
-    Args:
-        name: one of `FOR_ANY_ENCODER`.
-        model: encoder and cloud model.
-        feature: of public images.
-        settings: of the defence.
-
-    Raises:
-        InputError: all public images have the same feature.
-    """
-
-    def __init__(
-        self, name: str, model: SplitModel, feature: Tensor, settings: DefenceSettings
-    ) -> None:
-        self.name = name
-        self.shape = feature.shape[1:]
-        spread = float(feature.std(0).mean())
-        if not spread > 0:
-            raise InputError("The encoder gives every public image the same feature.")
-        self.unit = spread / SHIPPED_SPREAD
-        self.inner = build_defence(
-            name,
-            encoder=nn.Sequential(model.encoder, _Function(self._inside)),
-            cloud=nn.Sequential(_Function(self._outside), model.cloud),
-            public_feature=self._inside(feature),
-            settings=settings,
-        )
-
-    def protect(
-        self, feature: Float[Tensor, "batch *shape"], *, random: torch.Generator
-    ) -> Protected:
-        """See `Defence`."""
-        protected = self.inner.protect(self._inside(feature), random=random)
-        released = self._outside(protected.feature)
-        figures = protected.figures | {
-            "utility_loss": float(utility_loss(released, feature).mean())
-        }
-        return replace(protected, feature=released, figures=figures)
-
-    def _inside(self, feature: Tensor) -> Tensor:
-        """With four dimensions, as defences take them."""
-        scaled = feature / self.unit
-        return scaled if len(self.shape) == 3 else scaled.flatten(1)[:, :, None, None]
-
-    def _outside(self, feature: Tensor) -> Tensor:
-        return (feature * self.unit).reshape(len(feature), *self.shape)
-
-
-class _Function(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, value: Tensor) -> Tensor:
-        return self.function(value)
 
 
 def _own(part: nn.Module, device: torch.device | str) -> nn.Module:
@@ -218,7 +162,12 @@ def _own(part: nn.Module, device: torch.device | str) -> nn.Module:
     return freeze(deepcopy(part)).float().to(device)
 
 
-def _crafter_settings(utility_weight: float, steps: int) -> CrafterSettings:
+def crafter_settings(utility_weight: float, steps: int) -> CrafterSettings:
+    """Settings of crafting as a user gives them.
+
+    Raises:
+        InputError: one is out of its range.
+    """
     if not 0 <= utility_weight < float("inf"):  # nan is neither
         raise InputError(f"utility_weight must be 0 or more and finite, not {utility_weight}.")
     if steps < 0:
@@ -248,31 +197,3 @@ def _public(public: Images | nn.Module | None, size: int | None, random: torch.G
     if len(known) < FEWEST_PUBLIC:
         raise InputError(f"public holds {len(known)} images; give {FEWEST_PUBLIC} or more.")
     return known
-
-
-def check_outputs(cloud: nn.Module, feature: Tensor) -> None:
-    """Make sure that the cloud model says something of each image.
-
-    Args:
-        cloud: features -> outputs.
-        feature: of several public images.
-
-    Raises:
-        InputError: it does not take the features, or says the same of all images.
-    """
-    try:
-        with torch.no_grad():
-            output = cloud(feature)
-    except RuntimeError as error:
-        raise InputError(
-            f"The cloud model does not take features of shape {list(feature.shape[1:])} ({error}); "
-            "give the one that continues this encoder."
-        ) from error
-    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(feature):
-        found = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise InputError(
-            f"The cloud model gives {found} for {len(feature)} images; it must end in a head, "
-            "[batch, outputs], that says what the cloud wants to know of each."
-        )
-    if not bool(output.std(0).max() > 0):
-        raise InputError("The cloud model says the same of every public image; give a trained one.")

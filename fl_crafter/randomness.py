@@ -1,5 +1,6 @@
-"""Randomness that nobody else can repeat."""
+"""Randomness that nobody else can repeat, and randomness that anybody can."""
 
+import hashlib
 import os
 
 import numpy as np
@@ -22,3 +23,23 @@ def secret_generator() -> torch.Generator:
     state[_WORDS] = torch.from_numpy(words.view(np.uint8).copy())
     generator.set_state(state)
     return generator
+
+
+def derived_random(seed: int, *names: str | int) -> torch.Generator:
+    """A generator that depends on a seed and on what it is for, and on nothing else.
+
+    Which process handles a client, and in which order, must not change a result.
+    """
+    text = "/".join(map(str, (seed, *names)))
+    digest = hashlib.sha256(text.encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+
+
+def generator_for(seed: int | None, *names: str | int) -> torch.Generator:
+    """A secret generator without a seed, a derived one with it: for one release, of which no other.
+
+    Args:
+        seed: to repeat a study; None for what really leaves a device.
+        names: of what it is for.
+    """
+    return secret_generator() if seed is None else derived_random(seed, *names)

@@ -17,7 +17,6 @@ from rich.markup import escape
 
 from fl_crafter.errors import InputError
 from fl_crafter.files import only_here, write_text
-from simulations.randomness import derived_random
 from simulations.ray_cluster import ray_cluster
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -34,6 +33,9 @@ class BulkSettings:
         steps: Crafter's steps.
         batch: photographs crafted together.
         seed: of everything random, to repeat a study; None draws secretly, as a release must.
+
+    Raises:
+        InputError: there is no such defence, or a number is out of its range.
     """
 
     defence: str
@@ -41,6 +43,14 @@ class BulkSettings:
     steps: int
     batch: int
     seed: int | None
+
+    def __post_init__(self) -> None:
+        """Check here: what is raised as Ray makes an actor comes back as an error of the actor."""
+        from fl_crafter.defences.configured import check_name
+        from fl_crafter.protection import crafter_settings
+
+        check_name(self.defence)
+        crafter_settings(self.utility_weight, self.steps)
 
 
 @dataclass(frozen=True)
@@ -127,26 +137,18 @@ class ShardWriter:
         """
         import torch
 
-        from fl_crafter.defences.base import unfit
-        from fl_crafter.faces.images import read_images
-        from fl_crafter.randomness import secret_generator
+        from fl_crafter.randomness import generator_for
         from fl_crafter.training.loop import write_safetensors
 
         # a shard's randomness is its own, so that it does not matter who makes it, and when
-        random = secret_generator()
-        if self.settings.seed is not None:
-            random = derived_random(self.settings.seed, shard.path.name)
+        random = generator_for(self.settings.seed, shard.path.name)
         released = []
         for begin in range(0, len(shard.photographs), self.settings.batch):
             paths = shard.photographs[begin : begin + self.settings.batch]
-            feature = self.protector.encode(read_images(paths, size=self.protector.size))
-            protected = self.protector.defence.protect(feature, random=random)
-            why = unfit(protected, feature, self.protector.defence)
-            if why:
-                raise InputError(f"{why} and {shard.path} was not written.")
-            released.append(protected.feature.cpu())
+            released.append(self.protector(paths, random=random).feature.cpu())
         tensors = {"feature": torch.cat(released)}
-        write_safetensors(shard.path, tensors, metadata={"format": FORMAT})
+        known = {"format": FORMAT, "defence": self.settings.defence}
+        write_safetensors(shard.path, tensors, metadata=known)
         return shard.path, len(shard.photographs)
 
 
@@ -232,14 +234,11 @@ def main(
     workers: Annotated[int, typer.Option(min=0, help="0 takes all that there is room for.")] = 0,
 ) -> None:
     """Write features that may be shared, in shards; row order is that of the sorted paths."""
-    from fl_crafter.defences.configured import NAMES
     from fl_crafter.faces.images import find_photos
 
     try:
         paths = find_photos(photographs.resolve())
         settings = BulkSettings(defence, utility_weight, steps, batch, seed)
-        if defence not in NAMES:
-            raise InputError(f"There is no defence '{defence}'; choose one of {', '.join(NAMES)}.")
         shards = plan(paths, out.resolve(), rows=shard_rows)
         with only_here(out.resolve()):
             made = craft_with_ray(

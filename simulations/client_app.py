@@ -47,13 +47,12 @@ from fl_crafter.flower.payload import (
     write_payload,
 )
 from fl_crafter.flower.predictions import AGREES, SCORE, VERDICT, agree, read_predictions
-from fl_crafter.randomness import secret_generator
+from fl_crafter.randomness import derived_random, secret_generator
 from fl_crafter.transcript import Purpose
 from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
 from simulations.node import client_number, is_simulated, private_photographs
 from simulations.pins import RELEASED, check_pins
-from simulations.randomness import derived_random
 from simulations.releases import KINDS, Releases, digests
 from strategies.requests import CHECK_MESSAGE, INFERENCE_MESSAGE, REQUEST
 from strategies.utility import predict

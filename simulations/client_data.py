@@ -25,10 +25,10 @@ from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.faces.splits import partition_people
 from fl_crafter.models.split import SplitModel, feature_shape
+from fl_crafter.randomness import derived_random
 from fl_crafter.training.loop import write_safetensors
 from fl_crafter.transcript import Purpose
 from simulations.config import SimulationConfig
-from simulations.randomness import derived_random
 
 BATCH = 64
 

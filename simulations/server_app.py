@@ -14,6 +14,7 @@ from fl_crafter.errors import InputError
 from fl_crafter.flower.payload import PayloadTerms
 from fl_crafter.flower.tap import TapGrid
 from fl_crafter.models.split import feature_shape
+from fl_crafter.randomness import derived_random
 from fl_crafter.training.cloud import with_head
 from fl_crafter.training.loop import write_safetensors
 from fl_crafter.transcript import Purpose, concatenate
@@ -21,7 +22,6 @@ from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
 from simulations.inference_server import infer
 from simulations.progress import report
-from simulations.randomness import derived_random
 from strategies.checkpoint import load_checkpoint, save_checkpoint
 from strategies.feature_sharing import FeatureSharing, RoundRecord, SharingPlan
 from strategies.store import FeatureStore

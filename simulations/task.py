@@ -11,10 +11,10 @@ from fl_crafter.defences.labels import flip_probability, randomised_response
 from fl_crafter.errors import InputError
 from fl_crafter.faces.record import Role
 from fl_crafter.models.split import freeze
+from fl_crafter.randomness import derived_random
 from fl_crafter.training.cloud import CloudTraining, head, train_cloud, with_head
 from simulations.client_data import encode, faces, model, remembered
 from simulations.config import SimulationConfig
-from simulations.randomness import derived_random
 
 
 @dataclass(frozen=True)

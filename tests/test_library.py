@@ -121,6 +121,8 @@ def test_a_release_is_not_repeatable_unless_asked(faces: Tensor) -> None:
 
     assert torch.equal(noisy(seed=1), noisy(seed=1))
     assert not torch.equal(noisy(), noisy())
+    protector = Protector(load_encoder(), public=faces[6:], defence="noise", seed=1)
+    assert not torch.equal(protector(faces[:2]).feature, protector(faces[:2]).feature)
 
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -232,6 +234,7 @@ def headless() -> SplitModel:
         (headless, {"public": torch.rand(64, 3, 64, 64)}, "head"),
         (lambda: None, {"defence": "blur"}, "'blur'"),
         (lambda: None, {"utility_weight": -1.0}, "-1.0"),
+        (lambda: None, {"size": 128}, "takes 64 pixels"),
     ],
 )
 def test_what_is_missing_is_said(model: Any, options: dict[str, Any], named: str) -> None:

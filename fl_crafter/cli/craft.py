@@ -13,7 +13,6 @@ from fl_crafter.cli.options import JsonOption
 from fl_crafter.errors import InputError
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from fl_crafter.defences.base import Defence, Protected
@@ -98,10 +97,10 @@ def craft(
     paths = find_photos(photographs)
     check_photos(paths, size=SHIPPED_SIZE)
     protector = Protector(defence=defence, utility_weight=weight, steps=steps, seed=seed)
-    chosen = _targeted(protector, defence, utility_budget, false_match, steps)
+    chosen = _targeted(protector, defence, utility_budget, false_match, steps, seed)
     asked = dumps([defence, weight, utility_budget, false_match, steps, batch, seed])
-    done = _Done.resume(out, asked, paths, protector.random)
-    _craft_batches(paths, batch, protector, chosen or protector.defence, done)
+    done = _Done.resume(out, asked, paths)
+    _craft_batches(paths, batch, protector, chosen or protector.defence, done, seed)
     done.finish(defence)
     if json:
         figures = {name: total / len(paths) for name, total in done.totals.items()}
@@ -123,11 +122,13 @@ def _targeted(
     utility_budget: float,
     false_match: float,
     steps: int,
+    seed: int | None,
 ) -> "Defence | None":
     """The defence that finds its weights by a target, where one is given."""
     from fl_crafter.defences.configured import DefenceSettings
     from fl_crafter.defences.configured_target import build_targeted, simulated_observer
     from fl_crafter.defences.crafter.crafter import CrafterSettings
+    from fl_crafter.randomness import generator_for
 
     if not utility_budget and not false_match:
         return None
@@ -135,7 +136,9 @@ def _targeted(
     settings = CrafterSettings(steps=steps)
     return build_targeted(
         defence,
-        simulated_observer(encoder, public, false_match=false_match, random=protector.random)
+        simulated_observer(
+            encoder, public, false_match=false_match, random=generator_for(seed, "observer")
+        )
         if false_match
         else utility_budget,
         encoder=encoder,
@@ -152,7 +155,6 @@ class _Done:
     Attributes:
         path: of the result.
         digest: of photographs and settings, without a name.
-        random: of the defence.
         released: batches of features.
         totals: figures of the defence, summed over photographs.
         over_budget: photographs whose target was not met.
@@ -160,13 +162,12 @@ class _Done:
 
     path: Path
     digest: str
-    random: "torch.Generator"
     released: "list[Tensor]" = field(default_factory=list)
     totals: dict[str, float] = field(default_factory=dict)
     over_budget: int = 0
 
     @staticmethod
-    def resume(path: Path, asked: str, paths: list[Path], random: "torch.Generator") -> "_Done":
+    def resume(path: Path, asked: str, paths: list[Path]) -> "_Done":
         """What an earlier run with the same settings has left, or nothing."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -176,7 +177,7 @@ class _Done:
         files = [(each.resolve(), each.stat().st_size, each.stat().st_mtime_ns) for each in paths]
         listed = "\n".join(map(str, files))
         digest = hashlib.sha256(f"{asked}\n{listed}".encode()).hexdigest()
-        done = _Done(path, digest, random)
+        done = _Done(path, digest)
         try:
             known: dict[str, Any] = read_metadata(done.unfinished)
             stored = load_file(done.unfinished)
@@ -184,7 +185,6 @@ class _Done:
             return done
         if known.get("digest") == digest:
             done.released = [stored["feature"]]
-            random.set_state(stored["random"])
             done.over_budget = int(known["over_budget"])
             done.totals = {name: float(known[f"total {name}"]) for name in known["names"].split()}
         return done
@@ -216,8 +216,7 @@ class _Done:
         known = {"digest": self.digest, "over_budget": str(self.over_budget)}
         known |= {"names": " ".join(self.totals)}
         known |= {f"total {name}": repr(total) for name, total in self.totals.items()}
-        tensors = {"feature": torch.cat(self.released), "random": self.random.get_state()}
-        write_safetensors(self.unfinished, tensors, metadata=known)
+        write_safetensors(self.unfinished, {"feature": torch.cat(self.released)}, metadata=known)
 
     def finish(self, defence: str) -> None:
         """Write the result: features, and nothing else."""
@@ -231,23 +230,31 @@ class _Done:
 
 
 def _craft_batches(
-    paths: list[Path], batch: int, protector: "Protector", defence: "Defence", done: _Done
+    paths: list[Path],
+    batch: int,
+    protector: "Protector",
+    defence: "Defence",
+    done: _Done,
+    seed: int | None,
 ) -> None:
     """Craft what is not done, batch by batch; what ends it leaves what is done for the next run."""
     from fl_crafter.faces.images import read_images
     from fl_crafter.progress import deferred_interrupt, progress_bar
+    from fl_crafter.randomness import generator_for
 
     first = sum(map(len, done.released))
     with progress_bar() as bar, deferred_interrupt() as interrupt:
         task = bar.add_task(defence.name, total=len(paths), completed=first, figures="")
         for begin in range(first, len(paths), batch):
-            part, before = paths[begin : begin + batch], protector.random.get_state()
+            part = paths[begin : begin + batch]
             try:
                 feature = protector.encode(read_images(part, size=protector.size))
-                protected = defence.protect(feature, random=protector.random)
+                # of each batch its own: what is left on the disk for the next run holds no state
+                # from which the draws behind a release could be had
+                random = generator_for(seed, "batch", begin)
+                protected = defence.protect(feature, random=random)
                 _check_release(protected, feature, defence, out=done.path)
             except Exception:
-                protector.random.set_state(before)
                 done.store()
                 raise
             done.add(protected)

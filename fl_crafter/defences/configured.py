@@ -46,7 +46,8 @@ NAMES: tuple[str, ...] = (
     "crafter_published",
     "crafter_z",
 )
-"""Of the defences that any client can use, with any encoder."""
+"""Of the defences that any client can use without training; of them those of
+`fl_crafter.defences.any_encoder` go with other encoders than the shipped one."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,16 @@ class DefenceSettings:
             rate=config["crafting_rate"],
         )
         return DefenceSettings(crafter=crafter, **{name: config[name] for name in own})
+
+
+def check_name(name: str, known: tuple[str, ...] = NAMES) -> None:
+    """Make sure that there is such a defence.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in known:
+        raise InputError(f"There is no defence '{name}'; choose one of {', '.join(known)}.")
 
 
 def build_defence(
@@ -147,10 +158,7 @@ def build_defence(
             settings=settings.crafter,
         ),
     }
-    if name not in builders:
-        raise InputError(
-            f"There is no defence '{name}'; choose one of {', '.join(NAMES + TRAINED)}."
-        )
+    check_name(name, NAMES + TRAINED)
     return builders[name]()
 
 

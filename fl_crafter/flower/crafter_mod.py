@@ -23,8 +23,9 @@ Randomness = Callable[[Message, Context], torch.Generator]
 Observer = Callable[[Message, Context, Protected], None]
 FailureObserver = Callable[[Message, Context, Exception], None]
 
-MOST_NUMBERS = 256
-"""In metrics and settings of one reply: far fewer than there are in a feature."""
+MOST_NUMBERS = 16
+"""In metrics and settings of one reply: far fewer than the 128 of an embedding that names a person.
+It is against carelessness: an app that hides data in its numbers is not stopped."""
 PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 """Of records, metrics and settings: no path, no file's name with its suffix, no encoded bytes."""
 
@@ -122,8 +123,8 @@ class CrafterMod:
         record: name of the ArrayRecord in the reply that holds the features.
         key: name of the features in that record.
         passing: names of further arrays, in the same record, that may leave unprotected. Any array
-            not named here is refused, since it may be a copy of the features. So are bytes, texts
-            and many numbers among metrics and settings, and names that may be a file's, see
+            not named here is refused, since it may be a copy of the features. So are bytes, texts,
+            lists and many numbers among metrics and settings, and names that may be a file's, see
             `check_settings`; here their names may be given too. A few numbers leave as they are.
         random: gives the defence's generator for a message; by default a fresh, secret one each
             time. Only a simulation, to be repeatable, has reason to give another.
@@ -232,7 +233,7 @@ def check_settings(content: RecordDict, *, allowed: tuple[str, ...] = ()) -> Non
 
     Args:
         content: of a reply.
-        allowed: names of settings and metrics that may be bytes, texts or long lists, or no
+        allowed: names of settings and metrics that may be bytes, texts or lists, or no
             `PLAIN_NAME`.
 
     Raises:
@@ -247,12 +248,17 @@ def check_settings(content: RecordDict, *, allowed: tuple[str, ...] = ()) -> Non
                 continue
             if not PLAIN_NAME.fullmatch(name):
                 _refuse("Metrics and settings must have plain names; nothing was sent.")
-            values = value if isinstance(value, list) else [value]
-            if any(isinstance(each, bytes | str) for each in values):
-                _refuse("Bytes and texts may not leave beside the features; nothing was sent.")
-            numbers += len(values)
+            if isinstance(value, bytes | str | list):
+                _refuse(
+                    "Bytes, texts and lists may not leave beside the features unless CrafterMod's "
+                    "passing names them; nothing was sent."
+                )
+            numbers += 1
     if numbers > MOST_NUMBERS:
-        _refuse(f"More than {MOST_NUMBERS} numbers may not leave; nothing was sent.")
+        _refuse(
+            f"More than {MOST_NUMBERS} numbers may not leave beside the features unless "
+            "CrafterMod's passing names them; nothing was sent."
+        )
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -12,6 +12,7 @@ from torch import Tensor
 from fl_crafter.accelerator import default_device
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.attacks.queries import features_of
+from fl_crafter.defences.any_encoder import InOwnShape
 from fl_crafter.defences.base import Defence, Protected
 from fl_crafter.defences.configured import build_defence
 from fl_crafter.evaluation.bootstrap import Resampling
@@ -25,7 +26,6 @@ from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces
 from fl_crafter.models.split import SplitModel
-from fl_crafter.protection import InOwnShape
 from fl_crafter.study.knowledge import (
     QUERY_SHARE,
     RELEARNING,

@@ -12,14 +12,13 @@ from fl_crafter.attacks.adaptive import new_decoder
 from fl_crafter.attacks.base import AttackerKnowledge
 from fl_crafter.attacks.fine_tuning import fine_tune
 from fl_crafter.attacks.queries import features_of
+from fl_crafter.defences.any_encoder import InOwnShape, check_outputs
 from fl_crafter.defences.base import Defence
 from fl_crafter.defences.configured import DefenceSettings, build_defence
-from fl_crafter.errors import InputError
 from fl_crafter.models.adapted import AdaptedGenerator
 from fl_crafter.models.decoder import Rescaled
 from fl_crafter.models.generator import ImageGenerator
 from fl_crafter.models.split import SplitModel
-from fl_crafter.protection import FOR_ANY_ENCODER, InOwnShape, check_outputs
 
 QUERY_SHARE = 4  # one of so many public faces is for queries
 
@@ -156,11 +155,6 @@ def with_defence(
     held, kept = apart(knowledge.public_image, random=random)
     knowledge = replace(knowledge, query_image=kept)
     if model is not None:
-        if name not in FOR_ANY_ENCODER:
-            raise InputError(
-                f"There is no defence '{name}' for an encoder of one's own; choose one of "
-                f"{', '.join(FOR_ANY_ENCODER)}."
-            )
         feature = features_of(model.encoder, held)
         check_outputs(model.cloud, feature[:CHECKED])
         defence: Defence = InOwnShape(name, model, feature, settings or DefenceSettings())

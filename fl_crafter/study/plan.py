@@ -13,11 +13,11 @@ from fl_crafter.attacks.base import Attack
 from fl_crafter.attacks.black_box import BlackBoxDecoder
 from fl_crafter.attacks.suite import BUDGETS, beyond_cpu, standard
 from fl_crafter.attacks.un_crafter import UnCrafter
+from fl_crafter.defences.any_encoder import FOR_ANY_ENCODER
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.checks import Kinds
 from fl_crafter.faces.record import Faces
 from fl_crafter.files import write_text
-from fl_crafter.protection import FOR_ANY_ENCODER
 from fl_crafter.study.points import BASE, Point, parse_defences
 
 SHIPPED_SIZE = 64

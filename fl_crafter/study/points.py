@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fl_crafter.assets.trained import DISCO_RANDOM, TRAINED, read_shape
+from fl_crafter.defences.any_encoder import FOR_ANY_ENCODER
 from fl_crafter.defences.configured import NAMES, DefenceSettings
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.cell import point_name
 from fl_crafter.files import file_hash
-from fl_crafter.protection import FOR_ANY_ENCODER
 
 BASE = DefenceSettings()
 PUBLISHED_BATCH = 128

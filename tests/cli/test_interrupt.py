@@ -65,7 +65,9 @@ def test_crafting_goes_on_where_it_was(
     assert stopped.exit_code == 130
     assert "run the same command again" in stopped.stderr and "Traceback" not in stopped.output
     assert [path.name for path in out.parent.iterdir()] == ["features.safetensors.unfinished"]
-    assert load_file(next(out.parent.iterdir()))["feature"].shape[0] == 4
+    left = load_file(next(out.parent.iterdir()))
+    assert left["feature"].shape[0] == 4
+    assert list(left) == ["feature"], "nothing from which the draws could be had"
     again = run(*options(out), "--json")
     assert json.loads(again.stdout)["figures"] == pytest.approx(told["figures"])
     assert [path.name for path in out.parent.iterdir()] == ["features.safetensors"]

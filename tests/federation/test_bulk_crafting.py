@@ -92,7 +92,7 @@ def test_noise_cannot_be_drawn_again_from_what_is_shared(photographs: Path, tmp_
         (shard,) = some(photographs, tmp_path / name, 2)
         writer.write(shard)
         released.append(load_file(shard.path)["feature"])
-        assert read_metadata(shard.path) == {"format": FORMAT}
+        assert read_metadata(shard.path) == {"format": FORMAT, "defence": "noise"}
     clean = writer.protector.encode(read_images(list(shard.photographs), size=64))
     noise = [each - clean for each in released]
     angle = torch.nn.functional.cosine_similarity(noise[0].flatten(), noise[1].flatten(), dim=0)
@@ -139,8 +139,14 @@ def test_shards_of_other_photographs_do_not_stay_among_these(
         craft_with_ray(some(photographs, tmp_path, 2), SETTINGS, gpus_per_worker=0, workers=1)
 
 
-def test_an_unknown_defence_is_named_before_ray_starts(photographs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [("--defence", "blur", "There is no defence 'blur'"), ("--utility-weight", "-1", "not -1.0")],
+)
+def test_a_wrong_setting_is_named_before_ray_starts(
+    option: str, value: str, named: str, photographs: Path, tmp_path: Path
+) -> None:
     result = CliRunner().invoke(
-        app, [str(photographs), "--out", str(tmp_path / "out"), "--defence", "blur"]
+        app, [str(photographs), "--out", str(tmp_path / "out"), option, value]
     )
-    assert result.exit_code == 2 and "There is no defence 'blur'" in result.output
+    assert result.exit_code == 2 and named in result.output

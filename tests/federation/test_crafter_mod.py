@@ -211,26 +211,29 @@ def test_a_result_that_did_not_converge_may_leave_and_says_so() -> None:
         (content_of(CLEAN / 0), "clean features are not finite"),
         (
             RecordDict({**content_of(), "more": ConfigRecord({"clean": CLEAN.numpy().tobytes()})}),
-            "Bytes and texts may not leave",
+            "Bytes, texts and lists may not leave",
         ),
         (
             RecordDict(
                 {**content_of(), "more": ConfigRecord({"clean": [CLEAN.numpy().tobytes()]})}
             ),
-            "Bytes and texts may not leave",
+            "Bytes, texts and lists may not leave",
         ),
         (
             RecordDict({**content_of(), "more": ConfigRecord({"file": "anna/holiday.jpg"})}),
-            "Bytes and texts may not leave",
-        ),
-        (RecordDict({"more": ConfigRecord({"clean": CLEAN.numpy().tobytes()})}), "Bytes and texts"),
-        (
-            RecordDict({**content_of(), "more": MetricRecord({"clean": [0.5] * 257})}),
-            "More than 256 numbers",
+            "Bytes, texts and lists may not leave",
         ),
         (
-            RecordDict({**content_of(), "more": MetricRecord({f"m{i}": 0.5 for i in range(257)})}),
-            "More than 256 numbers",
+            RecordDict({"more": ConfigRecord({"clean": CLEAN.numpy().tobytes()})}),
+            "Bytes, texts and lists",
+        ),
+        (
+            RecordDict({**content_of(), "more": MetricRecord({"embedding": [0.5] * 128})}),
+            "Bytes, texts and lists may not leave",
+        ),
+        (
+            RecordDict({**content_of(), "more": MetricRecord({f"m{i}": 0.5 for i in range(16)})}),
+            "More than 16 numbers",  # with num-examples
         ),
         (
             RecordDict({**content_of(), "more": MetricRecord({"anna/holiday.jpg": 1})}),

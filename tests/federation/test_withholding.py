@@ -53,7 +53,7 @@ def content_of(*, count: int = 3, labels: Tensor | None = None, **metrics: objec
 
 
 def reply_to(content: RecordDict, defence: Defence, *, withhold: bool = True) -> Message:
-    app = ClientApp(mods=[CrafterMod(defence, withhold=withhold)])
+    app = ClientApp(mods=[CrafterMod(defence, passing=("labels", "losses"), withhold=withhold)])
 
     @app.train()
     def train(message: Message, context: Context) -> Message:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from fl_crafter.defences.any_encoder import FOR_ANY_ENCODER
 from fl_crafter.defences.configured import NAMES, DefenceSettings
 from fl_crafter.errors import InputError
-from fl_crafter.protection import FOR_ANY_ENCODER
 from fl_crafter.study.photographs import restricted, spread_over_people
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.points import SCALES, every_defence, parse_defence, parse_defences
