@@ -301,6 +301,6 @@ def test_too_large_a_step_ends_with_a_sentence(
     faces: Tensor, rate: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = CrafterSettings(rate=rate, steps=5)
-    monkeypatch.setattr("fl_crafter.protection._crafter_settings", lambda *_: settings)
+    monkeypatch.setattr("fl_crafter.protection.crafter_settings", lambda *_: settings)
     with pytest.raises(InputError, match="crafter diverged"):
         Protector(public=faces, seed=0)(faces[:2])
