@@ -68,10 +68,7 @@ def measure(config: SimulationConfig, epsilon: float | None, *, seeds: int) -> d
     for seed in range(seeds):
         random = torch.Generator().manual_seed(seed)
         shared = [
-            part.attributes
-            if epsilon is None
-            else randomised_response(part.attributes, epsilon=epsilon, random=random)
-            for part in (train, test)
+            randomised_response(part.attributes, flip=flip, random=random) for part in (train, test)
         ]
         names = faces.attribute_names
         cloud = with_head(model.cloud, attributes=len(names), random=random)

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from fl_crafter.defences.labels import label_epsilon
 from fl_crafter.errors import InputError
 from simulations.config import SimulationConfig
 from simulations.launch import RunFailed, read_result, run_simulation
@@ -52,6 +53,9 @@ def run(
         ]
         for one in runs:
             _console.print(f"[bold]{one.defence}[/]: {one.clients} clients, {one.rounds} rounds")
+            if one.label_flip:
+                epsilon = label_epsilon(one.label_flip)
+                _console.print(f"labels: randomised, with an epsilon of {epsilon:.2f} for each")
             folder = run_simulation(
                 one,
                 out,

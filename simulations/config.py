@@ -35,7 +35,8 @@ class SimulationConfig:
         generated_images: faces drawn from the shipped generator that a defence knows beside them.
         attributes: names of those that the clients share labels of, with commas between; empty
             takes all.
-        label_epsilon: of the randomised response, per label; 0 shares the labels as they are.
+        label_flip: probability with which each label is flipped before it is shared (randomised
+            response); 0 shares the labels as they are.
         seed: of splits, shares, shuffling, defence and training. One seed, one result.
         clients: number of clients, among whom the private people are divided.
         rounds: of the federation; each brings new photographs, shared once only.
@@ -95,7 +96,7 @@ class SimulationConfig:
     public_images: int = _setting(2000, low=0)
     generated_images: int = _setting(1000, low=0)
     attributes: str = ""
-    label_epsilon: float = _setting(0.0, low=0.0)
+    label_flip: float = _setting(0.0, low=0.0, high=0.49)
     seed: int = _setting(0, low=0, high=2**31 - 1)
     clients: int = _setting(2, low=1, high=10_000)
     rounds: int = _setting(5, low=1, high=10_000)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from fl_crafter.defences.labels import flip_probability, randomised_response
+from fl_crafter.defences.labels import randomised_response
 from fl_crafter.errors import InputError
 from fl_crafter.faces.record import Role
 from fl_crafter.models.split import freeze
@@ -72,9 +72,7 @@ def labels(
     asked = faces(config).attributes[index][:, task(config).columns]
     if config.scenario == "deployment":
         return torch.full_like(asked, float("nan"))
-    if not config.label_epsilon:
-        return asked
-    return randomised_response(asked, epsilon=config.label_epsilon, random=random)
+    return randomised_response(asked, flip=config.label_flip, random=random)
 
 
 @lru_cache(maxsize=1)
@@ -122,5 +120,5 @@ def cloud_training(config: SimulationConfig) -> CloudTraining:
         weight_decay=config.cloud_weight_decay,
         rate_decay=config.cloud_rate_decay,
         class_balance=config.class_balance,
-        flip=flip_probability(config.label_epsilon) if config.label_epsilon else 0.0,
+        flip=config.label_flip,
     )

@@ -10,6 +10,8 @@ import torch
 from flwr.app import Array, ConfigRecord, Context, Message, RecordDict
 from torch import Tensor
 
+from fl_crafter.defences.labels import flip_probability, label_epsilon
+from fl_crafter.errors import InputError
 from fl_crafter.flower import PayloadTerms, read_payload, read_predictions, write_predictions
 from fl_crafter.flower.payload import Payload
 from fl_crafter.transcript import Purpose
@@ -162,7 +164,7 @@ def test_every_setting_is_pinned_that_is_not_known_to_be_the_servers_own(
     assert {f"pin-{key}" for key in known - SERVERS_OWN} | {"pin-encoder"} == all_pins(
         make_config()
     ).keys()
-    for key in ("scenario", "label-epsilon", "attributes", "seed", "output", "cache", "weights"):
+    for key in ("scenario", "label-flip", "attributes", "seed", "output", "cache", "weights"):
         assert f"pin-{key}" in all_pins(make_config())
 
 
@@ -172,7 +174,7 @@ def test_who_knows_the_configuration_cannot_repeat_what_a_device_draws(
     """The server sets the seed: neither noise nor labels nor the order of rows follow from it."""
     plain, noisy = (
         make_config(),
-        make_config(defence="noise", label_epsilon=0.5, generated_images=0),
+        make_config(defence="noise", label_flip=0.38, generated_images=0),
     )
 
     def sent(config: SimulationConfig, *, device: bool) -> Payload:
@@ -237,16 +239,18 @@ def test_only_the_labels_that_are_asked_for_leave(make_config: MakeConfig) -> No
     assert torch.equal(sent.labels, every.labels[:, [3, 0]])
 
 
-def test_labels_are_randomised_as_often_as_epsilon_says(make_config: MakeConfig) -> None:
-    def labels(epsilon: float) -> Tensor:
-        server = Server(make_config(label_epsilon=epsilon))
+def test_labels_are_randomised_as_often_as_is_asked_for(make_config: MakeConfig) -> None:
+    def labels(flip: float) -> Tensor:
+        server = Server(make_config(label_flip=flip))
         return torch.cat(
             [payload_in(server.ask("evaluate.craft", client=c)).labels for c in range(4)]
         )
 
-    flipped = (labels(1.0) != labels(0.0)).float().mean()
+    flipped = (labels(flip_probability(1.0)) != labels(0.0)).float().mean()
     assert 0.2 < flipped < 0.34  # 1 / (1 + e) = 0.27 of 400 labels
-    assert torch.equal(labels(50.0), labels(0.0))
+    assert label_epsilon(flip_probability(1.0)) == pytest.approx(1.0)
+    with pytest.raises(InputError, match=r"label-flip must be at most 0.49"):
+        make_config(label_flip=0.5)
 
 
 def test_a_deployed_client_sends_no_label_and_checks_the_answer(make_config: MakeConfig) -> None:
