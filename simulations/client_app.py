@@ -117,7 +117,11 @@ def release_once(message: Message, context: Context, call_next: ClientAppCallabl
     if not releases.claim(photographs):
         sentence = "These photographs were shared before; they are not shared again."
         return error_reply(message, sentence)
-    reply = call_next(message, context)
+    try:
+        reply = call_next(message, context)
+    except BaseException:  # nothing has left
+        releases.give_back(photographs)
+        raise
     if reply.has_error():
         releases.give_back(photographs)
     return reply

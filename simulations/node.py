@@ -21,7 +21,8 @@ def client_number(context: Context, config: SimulationConfig) -> int:
     if clients != config.clients:
         raise InputError(
             f"the federation has {clients} clients but the run config says clients = "
-            f"{config.clients}; pass --federation-config 'num-supernodes={config.clients}'."
+            f"{config.clients}; give the SuperNodes num-partitions={config.clients}, in a "
+            f"simulation by --federation-config 'num-supernodes={config.clients}'."
         )
     return int(client)
 

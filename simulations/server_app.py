@@ -97,14 +97,22 @@ def _share_features(
     random = derived_random(config.seed, "server")
     network = client_data.model(config.weights)
     cloud = with_head(network.cloud, attributes=len(names), random=random).to(config.device)
-    checkpoint, settings = state / "checkpoint.safetensors", repr(_lasting(config))
-    done = load_checkpoint(checkpoint, cloud, random=random, settings=settings)
-    store = FeatureStore(state / "features", capacity=config.store_rows)
-    known = [*store.messages(Purpose.TRAIN), *store.messages(Purpose.EVALUATION)]
-    tap = TapGrid(grid, terms=terms, earlier=[message.payload() for message in known])
+    checkpoint, settings = state / "checkpoint.safetensors", _lasting(config).run_config()
+    done, admitted = load_checkpoint(checkpoint, cloud, random=random, settings=settings)
+    tap = TapGrid(grid, terms=terms, folder=state / "overheard" if config.state else None)
+
+    def save() -> None:
+        save_checkpoint(
+            checkpoint,
+            cloud,
+            strategy.rounds,
+            random=random,
+            admitted=strategy.admitted,
+            settings=settings,
+        )
 
     def finished(record: RoundRecord) -> None:
-        save_checkpoint(checkpoint, cloud, strategy.rounds, random=random, settings=settings)
+        save()
         _report_round(record, config.rounds)
 
     strategy = FeatureSharing(
@@ -113,7 +121,7 @@ def _share_features(
         attribute_names=names,
         training=task.cloud_training(config),
         random=random,
-        store=store,
+        store=FeatureStore(state / "features", capacity=config.store_rows),
         plan=SharingPlan(
             clients_per_round=config.clients_per_round,
             minimum_replies=config.minimum_replies,
@@ -125,11 +133,12 @@ def _share_features(
         request=request,
         on_round=finished,
         done=done,
+        admitted=admitted,
     )
     if done:
         report(f"resumed after round {len(done)}/{config.rounds}")
     else:  # so that features in this folder are known to be of these settings
-        save_checkpoint(checkpoint, cloud, [], random=random, settings=settings)
+        save()
     strategy.start(
         WaveGrid(tap, wave=config.wave), num_rounds=config.rounds, timeout=config.timeout
     )
@@ -162,8 +171,9 @@ def _await_clients(grid: Grid, clients: int) -> None:
         time.sleep(0.2)
     if here != clients:
         raise InputError(
-            f"the federation has {here} clients but the run config says clients = {clients}; "
-            f"pass --federation-config 'num-supernodes={clients}'."
+            f"the federation has {here} clients but the run config says clients = {clients}; start "
+            "so many SuperNodes, in a simulation by "
+            f"--federation-config 'num-supernodes={clients}'."
         )
 
 

@@ -3,7 +3,6 @@
 import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,7 @@ from torch import nn
 from fl_crafter.flower.payload import PayloadTerms
 from fl_crafter.training.cloud import CloudTraining
 from fl_crafter.transcript import Purpose
-from strategies.intake import Intake
+from strategies.intake import Admitted, Intake
 from strategies.learning import distrusted, judge, train_on_stored
 from strategies.requests import EVALUATION_MESSAGE, TRAIN_MESSAGE, NoValidReplies, requests
 from strategies.store import FeatureStore
@@ -97,6 +96,7 @@ class FeatureSharing(Strategy):
         request: what every request states beside its round and purpose.
         on_round: is called with each finished round's record.
         done: records of the rounds that were finished before, when a run is resumed.
+        admitted: what was admitted in those rounds.
     """
 
     def __init__(
@@ -112,6 +112,7 @@ class FeatureSharing(Strategy):
         request: Mapping[str, str] | None = None,
         on_round: Callable[[RoundRecord], None] | None = None,
         done: Iterable[RoundRecord] = (),
+        admitted: Admitted | None = None,
     ) -> None:
         if len(attribute_names) != terms.attributes:
             raise ValueError("the terms and the attribute names differ in number")
@@ -125,12 +126,14 @@ class FeatureSharing(Strategy):
         self.request = dict(request or {})
         self.on_round = on_round
         self.rounds: list[RoundRecord] = list(done)
-        sent: Counter[int] = Counter()
-        for message in store.messages(Purpose.TRAIN):
-            sent[message.client] += len(message.labels) * (message.round <= len(self.rounds))
-        self._intake = Intake(terms, client_quota=self.plan.client_quota, rows=sent)
+        self._intake = Intake(terms, client_quota=self.plan.client_quota, admitted=admitted)
         self._chosen: list[int] = []
         self._began = 0.0
+
+    @property
+    def admitted(self) -> Admitted:
+        """What clients have sent, for a checkpoint."""
+        return self._intake.admitted
 
     def summary(self) -> None:
         """Log what is about to be done."""
@@ -212,12 +215,12 @@ class FeatureSharing(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Train the cloud model on this round's features and on a draw of the earlier ones."""
         record = self.rounds[-1]
-        self._receive(replies)
+        _, refused = self._receive(replies)
         messages = self.store.messages(Purpose.TRAIN)
         new = [message for message in messages if message.round == server_round]
         record.replies, record.rows = len(new), sum(len(message.labels) for message in new)
         if len(new) < self.plan.minimum_replies:
-            raise NoValidReplies(self._complaint("training", self.plan.minimum_replies))
+            raise NoValidReplies(self._complaint("training", self.plan.minimum_replies, refused))
         if self.plan.check_labels:
             record.distrusted = distrusted(self.cloud, messages)
         record.rows_in_all, record.loss = train_on_stored(
@@ -250,10 +253,10 @@ class FeatureSharing(Strategy):
     ) -> MetricRecord | None:
         """Judge the cloud model on all evaluation features at hand."""
         record = self.rounds[-1]
-        record.evaluation_replies = self._receive(replies)
+        record.evaluation_replies, refused = self._receive(replies)
         messages = self.store.messages(Purpose.EVALUATION)
         if not messages:
-            raise NoValidReplies(self._complaint("evaluation", 1))
+            raise NoValidReplies(self._complaint("evaluation", 1, refused))
         if self.plan.check_labels:
             found = distrusted(self.cloud, messages)
             record.distrusted = sorted({*record.distrusted, *found})
@@ -274,20 +277,22 @@ class FeatureSharing(Strategy):
         asked = self._intake.ask(nodes, round=server_round, purpose=purpose)
         return requests(asked, kind, purpose, server_round, {**config, **self.request})
 
-    def _receive(self, replies: Iterable[Message]) -> int:
-        """Check the replies and store the valid ones, each as it arrives; returns their number."""
+    def _receive(self, replies: Iterable[Message]) -> tuple[int, list[str]]:
+        """Check the replies and store the valid ones, each as it arrives.
+
+        Returns:
+            Number of those that were stored, and why others were refused.
+        """
         count = 0
         for payload in self._intake.admit(replies):
             self.store.add(payload)
             count += 1
-        self.rounds[-1].refused += self._intake.refused
-        self._intake.refused = []
-        return count
+        refused, self._intake.refused = self._intake.refused, []
+        self.rounds[-1].refused += refused
+        return count, refused
 
-    def _complaint(self, phase: str, needed: int) -> str:
-        record = self.rounds[-1]
-        why = f": {record.refused[0]}" if record.refused else ": nobody replied in time."
+    def _complaint(self, phase: str, needed: int, refused: list[str]) -> str:
+        why = f": {refused[0]}" if refused else ": nobody replied in time."
         few = "no valid" if needed == 1 else f"fewer than {needed} valid"
-        return (
-            f"round {record.round} got {few} {phase} {'reply' if needed == 1 else 'replies'}{why}"
-        )
+        replies = "reply" if needed == 1 else "replies"
+        return f"round {self.rounds[-1].round} got {few} {phase} {replies}{why}"

@@ -67,7 +67,7 @@ class FeatureInference(Strategy):
         self.on_round = on_round
         self.rounds: list[InferenceRound] = []
         self.predictions: list[Predictions] = []
-        self._intake = Intake(terms, client_quota=terms.quota)
+        self._intake = Intake(terms)
         self._answers: dict[int, Predictions] = {}
         self._began = 0.0
 

@@ -3,7 +3,8 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from flwr.app import Message
 
@@ -11,6 +12,19 @@ from fl_crafter.flower.payload import Payload, PayloadError, PayloadTerms, read_
 from fl_crafter.transcript import Purpose
 
 _log = logging.getLogger("fl_crafter")
+
+
+@dataclass
+class Admitted:
+    """What clients have sent, for as long as the run lasts.
+
+    Attributes:
+        rows: that each client has sent for training.
+        digests: of each message's client and features.
+    """
+
+    rows: Counter[int] = field(default_factory=Counter)
+    digests: set[bytes] = field(default_factory=set)
 
 
 class Intake:
@@ -22,20 +36,27 @@ class Intake:
 
     Args:
         terms: what a message has to look like.
-        client_quota: rows that one client may send for training, in all rounds together.
-        rows: those that each client has sent already, when a run is resumed.
+        client_quota: rows that one client may send for training, in all rounds together; None
+            where nothing is trained.
+        admitted: what was admitted in earlier rounds, when a run is resumed.
+
+    Attributes:
+        admitted: all that was, those earlier rounds included.
     """
 
     def __init__(
-        self, terms: PayloadTerms, *, client_quota: int, rows: Mapping[int, int] | None = None
+        self,
+        terms: PayloadTerms,
+        *,
+        client_quota: int | None = None,
+        admitted: Admitted | None = None,
     ) -> None:
         self.terms = terms
         self.client_quota = client_quota
         self.refused: list[str] = []
         self._client_of: dict[int, int] = {}
         self._node_of: dict[int, int] = {}
-        self._digests: set[bytes] = set()
-        self._rows: Counter[int] = Counter(rows or {})
+        self.admitted = admitted or Admitted()
         self._asked: set[int] = set()
         self._round = 0
         self._purpose = Purpose.TRAIN
@@ -71,12 +92,13 @@ class Intake:
             raise PayloadError(reply.error.reason or "The client failed.")
         payload = read_payload(reply.content, self.terms, round=self._round, purpose=self._purpose)
         self._bind(node, payload.client)
-        rows = self._rows[payload.client] + len(payload.feature)
-        if self._purpose == Purpose.TRAIN and rows > self.client_quota:
+        rows = self.admitted.rows[payload.client] + len(payload.feature)
+        training = self._purpose == Purpose.TRAIN
+        if training and self.client_quota is not None and rows > self.client_quota:
             raise PayloadError(f"The client's quota of {self.client_quota} rows is used up.")
         self._refuse_replay(payload)
-        if self._purpose == Purpose.TRAIN:
-            self._rows[payload.client] = rows
+        if training:
+            self.admitted.rows[payload.client] = rows
         return payload
 
     def _bind(self, node: int, client: int) -> None:
@@ -88,6 +110,6 @@ class Intake:
     def _refuse_replay(self, payload: Payload) -> None:
         digest = hashlib.sha256(f"{payload.client}/".encode())
         digest.update(payload.feature.numpy().tobytes())
-        if digest.digest() in self._digests:
+        if digest.digest() in self.admitted.digests:
             raise PayloadError("The client has sent these features before.")
-        self._digests.add(digest.digest())
+        self.admitted.digests.add(digest.digest())

@@ -42,8 +42,9 @@ class WaveGrid(ForwardingGrid):
         under_way: set[str] = set()
         since = time.monotonic()
         while waiting or under_way:
+            over = until is not None and time.monotonic() >= until
             free = min(self.wave - len(under_way), len(waiting))
-            if free:
+            if free and not over:
                 sent = self.push_messages([waiting.pop() for _ in range(free)])
                 under_way.update(filter(None, sent))
             arrived = list(self.pull_messages(under_way))
@@ -51,9 +52,9 @@ class WaveGrid(ForwardingGrid):
             now = time.monotonic()
             if arrived:
                 since = now
-            elif until is not None and now >= until:
-                return
-            else:
+            elif not over:
                 time.sleep(min(max(SHORTEST_PAUSE, LATENESS * (now - since)), LONGEST_PAUSE))
             while arrived:
                 yield arrived.pop(0)
+            if over:
+                return

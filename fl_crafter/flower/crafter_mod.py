@@ -69,6 +69,8 @@ def protect_array(
     """
     if len(array.shape) < 2:
         raise RefusedRelease("The features must have a row for each image; nothing was sent.")
+    if not array.shape[0]:
+        raise RefusedRelease("There are no features in the reply; nothing was sent.")
     try:
         clean = decode_array(array, tuple(array.shape), name="feature")
     except PayloadError as error:

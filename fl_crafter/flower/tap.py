@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -21,13 +22,21 @@ class TapGrid(ForwardingGrid):
     Args:
         grid: the grid to listen on.
         terms: how a feature message looks; a reply that is none is counted in `unread`.
-        earlier: what was overheard before, when a run is resumed.
+        folder: where each message is written as it is overheard, and whence those of before are
+            taken when a run is resumed; None keeps them in memory alone.
+
+    Raises:
+        InputError: the folder holds a file that is no transcript.
     """
 
-    def __init__(self, grid: Grid, *, terms: PayloadTerms, earlier: Iterable[Payload] = ()) -> None:
+    def __init__(self, grid: Grid, *, terms: PayloadTerms, folder: Path | None = None) -> None:
         super().__init__(grid)
-        self._terms = terms
-        self._parts = {_key(payload): payload for payload in earlier}
+        self._terms, self._folder = terms, folder
+        self._parts: dict[str, Transcript] = {}
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in folder.glob("*.safetensors"):
+                self._parts[path.stem] = Transcript.load(path)
         self.unread: Counter[str] = Counter()
 
     @property
@@ -38,8 +47,7 @@ class TapGrid(ForwardingGrid):
         """
         if not self._parts:
             return None
-        ordered = [self._parts[key] for key in sorted(self._parts)]
-        return concatenate([part.transcript() for part in ordered])
+        return concatenate([self._parts[key] for key in sorted(self._parts)])
 
     def _record(self, replies: Iterable[Message]) -> list[Message]:
         kept = list(replies)
@@ -47,11 +55,18 @@ class TapGrid(ForwardingGrid):
             if reply.has_error():
                 continue
             try:
-                payload = read_payload(reply.content, self._terms)
-                self._parts.setdefault(_key(payload), payload)
+                self._keep(read_payload(reply.content, self._terms))
             except PayloadError as refusal:
                 self.unread[str(refusal)] += 1
         return kept
+
+    def _keep(self, payload: Payload) -> None:
+        name = _name(payload)
+        if name in self._parts:
+            return
+        self._parts[name] = payload.transcript()
+        if self._folder is not None:
+            self._parts[name].save(self._folder / f"{name}.safetensors")
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -64,10 +79,11 @@ class TapGrid(ForwardingGrid):
         return self._record(super().pull_messages(message_ids))
 
 
-def _key(payload: Payload) -> tuple[int, int, int, str]:
+def _name(payload: Payload) -> str:
     """What a message is known by: the same one, sent again after a resume, tells nothing new.
 
     Its features are part of that: whoever states another's number does not hide what that one sent.
+    In order of these names messages are in order of round, purpose and client.
     """
     digest = hashlib.sha256(payload.feature.float().numpy().tobytes()).hexdigest()
-    return payload.round, int(payload.purpose), payload.client, digest
+    return f"{payload.round:06d}-{int(payload.purpose)}-{payload.client:06d}-{digest}"

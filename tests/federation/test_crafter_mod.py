@@ -207,6 +207,7 @@ def test_a_result_that_did_not_converge_may_leave_and_says_so() -> None:
         ),
         (RecordDict({"weights": ArrayRecord({"feature": Array(CLEAN.numpy())})}), "features only"),
         (content_of(CLEAN.flatten()), "a row for each image"),
+        (content_of(CLEAN[:0]), "no features in the reply"),
         (content_of(CLEAN.long()), "float16 or float32"),
         (content_of(CLEAN / 0), "clean features are not finite"),
         (

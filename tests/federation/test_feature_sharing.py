@@ -1,6 +1,7 @@
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from flwr.app import Array, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor, nn
 
+from fl_crafter.errors import InputError
 from fl_crafter.flower import Payload, PayloadTerms, TapGrid, write_payload
 from fl_crafter.models.resnet import resnet18_split
 from fl_crafter.transcript import Purpose
@@ -24,9 +26,12 @@ from strategies import (
     RoundRecord,
     SharingPlan,
     attribute_utility,
+    load_checkpoint,
+    save_checkpoint,
     train_cloud,
     with_head,
 )
+from strategies.intake import Admitted
 from strategies.requests import TRAIN_MESSAGE
 
 SHAPE = (2, 4, 4)
@@ -69,7 +74,12 @@ def client_app(spoil: dict[int, Spoil] | None = None, mods: Sequence[Any] = ()) 
     return app
 
 
-def make_strategy(folder: Path, **plan: Any) -> FeatureSharing:
+def make_strategy(
+    folder: Path,
+    done: Sequence[RoundRecord] = (),
+    admitted: Admitted | None = None,
+    **plan: Any,
+) -> FeatureSharing:
     torch.manual_seed(0)
     return FeatureSharing(
         nn.Sequential(nn.Flatten(), nn.Linear(32, 2)),
@@ -79,6 +89,8 @@ def make_strategy(folder: Path, **plan: Any) -> FeatureSharing:
         random=torch.Generator().manual_seed(0),
         store=FeatureStore(folder, capacity=plan.pop("capacity", 100_000)),
         plan=SharingPlan(**plan),
+        done=done,
+        admitted=admitted,
     )
 
 
@@ -208,9 +220,62 @@ def test_patience_counts_from_the_best_round_that_was_judged(
     assert strategy.out_of_patience() is ends
 
 
+def test_a_resumed_run_knows_what_was_sent_before(tmp_path: Path) -> None:
+    """Even of messages that the store has forgotten; what is overheard stays overheard, too."""
+    path, random = tmp_path / "checkpoint.safetensors", torch.Generator().manual_seed(0)
+    settings = {"defence": "crafter", "clients": 4}
+    strategy = make_strategy(tmp_path / "features", capacity=80)
+    tap = TapGrid(InProcessGrid(client_app(), clients=4), terms=TERMS, folder=tmp_path / "heard")
+    strategy.start(tap, num_rounds=2, timeout=10)
+    first, _ = learnable(20, seed=10)
+
+    def replay(payload: Payload) -> Payload:
+        return replace(payload, feature=first) if payload.round == 3 else payload
+
+    save_checkpoint(
+        path,
+        strategy.cloud,
+        strategy.rounds,
+        random=random,
+        admitted=strategy.admitted,
+        settings=settings,
+    )
+    again = make_strategy(tmp_path / "features", capacity=80)
+    rounds, admitted = load_checkpoint(path, again.cloud, random=random, settings=settings)
+    assert admitted == strategy.admitted and admitted.rows[0] == 40
+    resumed = make_strategy(
+        tmp_path / "features", capacity=80, client_quota=60, done=rounds, admitted=admitted
+    )
+    app = client_app(spoil={0: replay})
+    later = TapGrid(InProcessGrid(app, clients=4), terms=TERMS, folder=tmp_path / "heard")
+    resumed.start(later, num_rounds=4, timeout=10)
+    assert "The client has sent these features before." in resumed.rounds[2].refused
+    quota = "The client's quota of 60 rows is used up."
+    assert resumed.rounds[3].refused.count(quota) == 3, "of those whose third message came"
+    assert tap.transcript is not None and later.transcript is not None
+    heard = {
+        (int(r), int(p))
+        for r, p in zip(later.transcript.round, later.transcript.purpose, strict=True)
+    }
+    assert heard == {(1, 0), (1, 1), (2, 0), (3, 0), (4, 0)}
+    assert len(later.transcript) == 4 * 20 * 5
+    with pytest.raises(InputError, match="defence = crafter;"):
+        load_checkpoint(path, again.cloud, random=random, settings={**settings, "defence": "none"})
+
+
+def test_what_was_refused_is_told_of_the_phase_that_failed() -> None:
+    def refuse(payload: Payload) -> Payload:
+        if payload.purpose == Purpose.EVALUATION:
+            return replace(payload, feature=payload.feature * 1e6)
+        return replace(payload, client=9) if payload.client == 0 else payload
+
+    with pytest.raises(NoValidReplies, match="no valid evaluation reply: .*value"):
+        run(client_app(spoil=dict.fromkeys(range(4), refuse)))
+
+
 @pytest.mark.parametrize("reason", ["", " ", "\n"])
 def test_a_client_that_says_nothing_of_its_failure_is_skipped(reason: str) -> None:
-    intake = Intake(TERMS, client_quota=100)
+    intake = Intake(TERMS)
     (node,) = intake.ask([7], round=1, purpose=Purpose.TRAIN)
     request = Message(RecordDict(), node, TRAIN_MESSAGE)
     reply = Message(Error(0, reason), reply_to=request)

@@ -78,3 +78,20 @@ def test_the_time_is_over_for_those_that_did_not_reply(monkeypatch: pytest.Monke
         replies = list(waves.WaveGrid(grid, wave=2).send_and_receive(requests, timeout=3.0))
     assert [reply.metadata.src_node_id for reply in replies] == [1000]
     assert 3.0 <= clock.now < 3.2
+
+
+def test_nothing_is_asked_after_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though a reply is there at every look, as whoever takes them is slow."""
+    clock = Clock()
+    monkeypatch.setattr(waves, "time", clock)
+    with flower_identity():
+        grid = OneAfterTheOther(clock, [0.5] * 20)
+        requests = [
+            Message(RecordDict(), node, "train", group_id="1") for node in grid.get_node_ids()
+        ]
+        replies = []
+        for reply in waves.WaveGrid(grid, wave=2).send_and_receive(requests, timeout=3.0):
+            replies.append(reply)
+            clock.sleep(0.5)
+    assert 4 <= len(replies) <= 8
+    assert clock.now < 5.0
