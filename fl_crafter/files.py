@@ -1,8 +1,9 @@
 """Write files whole or not at all, one process to a folder, and tell their contents apart."""
 
 import hashlib
+import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,6 +54,14 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def to_toml(values: Mapping[str, bool | int | float | str]) -> str:
+    """Flat TOML; JSON's spelling of strings, unescaped, and of finite numbers is TOML's too."""
+    return "".join(
+        f"{key} = {json.dumps(value, allow_nan=False, ensure_ascii=False)}\n"
+        for key, value in values.items()
+    )
 
 
 def file_hash(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -43,3 +45,26 @@ def generator_for(seed: int | None, *names: str | int) -> torch.Generator:
         names: of what it is for.
     """
     return secret_generator() if seed is None else derived_random(seed, *names)
+
+
+@contextmanager
+def seeded(
+    seed: int | torch.Generator, device: torch.device | str = "cpu"
+) -> Generator[None, None, None]:
+    """Torch's own generators, from which weights and dropout are drawn, seeded for a while.
+
+    Those of the application around are as they were afterwards; `torch.manual_seed` would reseed
+    every GPU's for good.
+
+    Args:
+        seed: or a generator, from which one is drawn.
+        device: on which random numbers are drawn, beside the processor.
+    """
+    number = seed if isinstance(seed, int) else int(torch.randint(2**31, (), generator=seed))
+    gpu = torch.device(device)
+    with torch.random.fork_rng([gpu] if gpu.type == "cuda" else []):
+        torch.default_generator.manual_seed(number)
+        if gpu.type == "cuda":
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(number)
+        yield

@@ -100,7 +100,7 @@ class Made:
         """Whether the file is there, whole, made of these photographs with these settings."""
         from safetensors import SafetensorError
 
-        from fl_crafter.training.loop import read_metadata
+        from fl_crafter.tensor_files import read_metadata
 
         try:
             whole = read_metadata(shard.path).get("format") == FORMAT
@@ -138,7 +138,7 @@ class ShardWriter:
         import torch
 
         from fl_crafter.randomness import generator_for
-        from fl_crafter.training.loop import write_safetensors
+        from fl_crafter.tensor_files import write_safetensors
 
         # a shard's randomness is its own, so that it does not matter who makes it, and when
         random = generator_for(self.settings.seed, shard.path.name)

@@ -26,7 +26,7 @@ from fl_crafter.faces.record import Faces, Role
 from fl_crafter.faces.splits import partition_people
 from fl_crafter.models.split import SplitModel, feature_shape
 from fl_crafter.randomness import derived_random
-from fl_crafter.training.loop import write_safetensors
+from fl_crafter.tensor_files import write_safetensors
 from fl_crafter.transcript import Purpose
 from simulations.config import SimulationConfig
 

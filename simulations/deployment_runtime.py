@@ -207,10 +207,12 @@ def _try_stranger(home: Path, environment: dict[str, str], port: int) -> None:
     command = node_command(environment, home, port, key)
     process = start_process(command, environment, home / "stranger.log")
     until = time.monotonic() + TURNED_AWAY
-    while process.poll() is None and time.monotonic() < until:
-        time.sleep(0.2)
-    ended = process.poll() is not None
-    end_process(process)
+    try:
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(0.2)
+        ended = process.poll() is not None
+    finally:
+        end_process(process)
     # a program that failed for another reason was not turned away
     said = home.joinpath("superlink.log").read_text(encoding="utf-8", errors="replace")
     if not ended or REFUSAL not in said:

@@ -28,7 +28,8 @@ from pathlib import Path
 
 import psutil
 
-from simulations.config import SimulationConfig, Value
+from fl_crafter.files import to_toml
+from simulations.config import SimulationConfig
 from simulations.progress import Show, progress_in
 from simulations.ray_cluster import secure_ray
 
@@ -98,14 +99,6 @@ def write_app(config: SimulationConfig, home: Path) -> Path:
     app.mkdir()
     app.joinpath("pyproject.toml").write_text(APP + to_toml(config.run_config()), encoding="utf-8")
     return app
-
-
-def to_toml(values: dict[str, Value]) -> str:
-    """Flat TOML; JSON's spelling of strings, unescaped, and of numbers is TOML's too."""
-    return "".join(
-        f"{key} = {json.dumps(value, allow_nan=False, ensure_ascii=False)}\n"
-        for key, value in values.items()
-    )
 
 
 def flower_environment(home: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ import torch
 
 from fl_crafter.flower.payload import PayloadTerms
 from fl_crafter.flower.tap import TapGrid
-from fl_crafter.training.loop import write_safetensors
+from fl_crafter.tensor_files import write_safetensors
 from simulations import run_folder, task
 from simulations.config import SimulationConfig
 from simulations.progress import report

@@ -4,10 +4,8 @@ import dataclasses
 import importlib.util
 import json
 import os
-import platform
 import shutil
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +14,7 @@ from safetensors.torch import load_file
 
 from fl_crafter.errors import InputError
 from fl_crafter.files import only_here
+from fl_crafter.machine import versions
 from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
 from simulations.progress import Show, listening
@@ -23,7 +22,6 @@ from strategies.utility import attribute_utility
 
 Mode = Literal["flower", "in-process", "deployed"]
 STATE = "state"
-PACKAGES = ("fl-crafter", "flwr", "ray", "torch", "numpy", "scikit-learn")
 
 
 class RunFailed(RuntimeError):
@@ -165,20 +163,10 @@ def _write_config(
     content = {
         "config": settings,
         "mode": mode,
-        "versions": {"python": platform.python_version()} | _versions(),
+        "versions": versions(),
         "seconds": seconds,
     }
     run_folder.write_json(partial / run_folder.CONFIG, content)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _write_outcome(partial: Path, config: SimulationConfig) -> None:

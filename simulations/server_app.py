@@ -15,8 +15,8 @@ from fl_crafter.flower.payload import PayloadTerms
 from fl_crafter.flower.tap import TapGrid
 from fl_crafter.models.split import feature_shape
 from fl_crafter.randomness import derived_random
+from fl_crafter.tensor_files import write_safetensors
 from fl_crafter.training.cloud import with_head
-from fl_crafter.training.loop import write_safetensors
 from fl_crafter.transcript import Purpose, concatenate
 from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig

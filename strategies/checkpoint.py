@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from fl_crafter.errors import InputError
-from fl_crafter.training.loop import read_metadata, write_safetensors
+from fl_crafter.tensor_files import read_metadata, write_safetensors
 from strategies.feature_sharing import RoundRecord
 from strategies.intake import Admitted
 from strategies.utility import AttributeUtility

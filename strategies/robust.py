@@ -119,6 +119,6 @@ def _centred(values: Tensor, known: Tensor) -> Tensor:
     return centred / (centred.square().sum(0) / count).sqrt().clamp(min=1e-9)
 
 
-def reference_norm(norms: Sequence[Float[Tensor, "_"]], *, factor: float = 3.0) -> float:
+def reference_norm(norms: Sequence[Float[Tensor, "..."]], *, factor: float = 3.0) -> float:
     """The norm beyond which rows are clipped: `factor` times the median of the clients' medians."""
     return factor * float(torch.stack([each.median() for each in norms]).median())

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fl_crafter.errors import InputError
 from fl_crafter.flower.payload import Payload
-from fl_crafter.training.loop import read_metadata, write_safetensors
+from fl_crafter.tensor_files import read_metadata, write_safetensors
 from fl_crafter.transcript import Purpose
 from strategies.robust import copy_weights
 
@@ -95,12 +95,7 @@ class FeatureStore:
             "weight": copy_weights(payload.feature),
         }
         tensors = {"feature": _smallest(payload.feature), **side}
-        try:
-            write_safetensors(
-                path, tensors, metadata={"format": FORMAT, "message": json.dumps(stated)}
-            )
-        except SafetensorError as error:  # how safetensors reports a full disk
-            raise OSError(f"{path} cannot be written: {error}") from error
+        write_safetensors(path, tensors, metadata={"format": FORMAT, "message": json.dumps(stated)})
         self._messages[key] = StoredMessage(
             path, payload.client, payload.round, payload.purpose, **side
         )

@@ -16,7 +16,7 @@ from fl_crafter.models.decoder import ConvolutionalDecoder
 from fl_crafter.models.generator import Generator, GeneratorShape
 from fl_crafter.models.resnet import resnet18_split
 from fl_crafter.models.split import SplitModel, freeze
-from fl_crafter.training.loop import read_metadata, write_safetensors
+from fl_crafter.tensor_files import read_metadata, write_safetensors
 
 DIRECTORY = Path(__file__).parent
 

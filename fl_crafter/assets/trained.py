@@ -15,7 +15,7 @@ from fl_crafter.models.decoder import ConvolutionalDecoder
 from fl_crafter.models.pruner import ChannelPruner
 from fl_crafter.models.resnet import resnet18_split
 from fl_crafter.models.split import SplitModel
-from fl_crafter.training.loop import read_metadata, write_safetensors
+from fl_crafter.tensor_files import read_metadata, write_safetensors
 
 ADVLEARN, DISCO, DISCO_RANDOM, TIPRDC = "advlearn", "disco", "disco_random", "tiprdc"
 TRAINED: tuple[str, ...] = (ADVLEARN, DISCO, DISCO_RANDOM, TIPRDC)

@@ -12,6 +12,7 @@ from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.attacks.fine_tuning import decode, fine_tune
 from fl_crafter.attacks.queries import Queries
 from fl_crafter.models.decoder import ConvolutionalDecoder, DenseDecoder, Rescaled
+from fl_crafter.randomness import seeded
 
 Start = Literal["prepared", "convolutional", "dense", "generator"]
 
@@ -115,8 +116,7 @@ def new_decoder(
         dense: see `fresh_decoder`.
         random: of the weights.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
+    with seeded(random):
         fresh = fresh_decoder(feature.shape[1:], side, dense=dense)
     return Rescaled(fresh, feature).to(feature)
 

@@ -14,6 +14,7 @@ from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.attacks.black_box import BlackBoxDecoder
 from fl_crafter.attacks.queries import BATCH, Queries
 from fl_crafter.models.decoder import Rescaled, ResidualBlock
+from fl_crafter.randomness import seeded
 from fl_crafter.training.loop import cosine_rate
 
 Estimate = Callable[[Tensor], Tensor]
@@ -145,8 +146,7 @@ class NetworkRegression(Regression):
 
     def _network(self, train: Queries, random: torch.Generator) -> nn.Module:
         channels_in, channels = train.released.shape[1], train.clean.shape[1]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
+        with seeded(random):
             network = nn.Sequential(
                 nn.Conv2d(channels_in, self.width, 3, 1, 1),
                 nn.ReLU(),

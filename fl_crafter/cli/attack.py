@@ -75,7 +75,7 @@ def attack(
     )
     from fl_crafter.study.named import named_encoder, named_generator
     from fl_crafter.study.points import parse_defence
-    from fl_crafter.training.loop import write_safetensors
+    from fl_crafter.tensor_files import write_safetensors
     from fl_crafter.transcript import read_features
 
     chosen = _chosen(name, budget, adaptive=defence is not None)
@@ -197,7 +197,7 @@ def _stored(path: Path) -> str | None:
     """The digest in a file of reconstructions; None where there is no whole one."""
     from safetensors import SafetensorError
 
-    from fl_crafter.training.loop import read_metadata
+    from fl_crafter.tensor_files import read_metadata
 
     try:
         return read_metadata(path).get("digest")

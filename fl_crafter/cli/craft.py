@@ -172,7 +172,7 @@ class _Done:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        from fl_crafter.training.loop import read_metadata
+        from fl_crafter.tensor_files import read_metadata
 
         files = [(each.resolve(), each.stat().st_size, each.stat().st_mtime_ns) for each in paths]
         listed = "\n".join(map(str, files))
@@ -209,7 +209,7 @@ class _Done:
         """Leave what is crafted for the next run."""
         import torch
 
-        from fl_crafter.training.loop import write_safetensors
+        from fl_crafter.tensor_files import write_safetensors
 
         if not self.released:
             return
@@ -222,7 +222,7 @@ class _Done:
         """Write the result: features, and nothing else."""
         import torch
 
-        from fl_crafter.training.loop import write_safetensors
+        from fl_crafter.tensor_files import write_safetensors
 
         features = {"feature": torch.cat(self.released)}
         write_safetensors(self.path, features, metadata={"defence": defence})

@@ -3,7 +3,6 @@
 import sys
 import time
 from enum import StrEnum
-from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from fl_crafter.cli.child import run_child
 from fl_crafter.cli.files import REPORT, SUMMARY, require_dataset_folder
 from fl_crafter.cli.options import JsonOption
-from fl_crafter.files import write_text
+from fl_crafter.files import to_toml, write_text
 
 ORL_CREDIT = "Photographs: The Database of Faces, AT&T Laboratories Cambridge."
 CONTROLS = ("none", "substitution", "projection")
@@ -59,7 +58,7 @@ def demo(
     config = _configuration(data, root, people, clients, rounds, seed, utility_weight)
     read_faces({key.replace("-", "_"): value for key, value in config.items()})
     # a demo that was stopped leaves this file, and goes on where it was if it asks for the same
-    path, again = out / UNFINISHED, _as_toml(config)
+    path, again = out / UNFINISHED, to_toml(config)
     resume = path.is_file() and path.read_text(encoding="utf-8") == again
     write_text(path, again)
     timings: dict[str, float] = {}
@@ -115,11 +114,6 @@ def _configuration(
     if utility_weight is not None:
         config["utility-weight"] = utility_weight
     return config
-
-
-def _as_toml(config: dict[str, str | int | float]) -> str:
-    # JSON's strings and numbers are TOML's
-    return "".join(f"{key} = {dumps(value)}\n" for key, value in config.items())
 
 
 def _simulate(

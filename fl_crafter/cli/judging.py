@@ -34,11 +34,11 @@ from fl_crafter.evaluation.setup_checks import FEW_PEOPLE
 from fl_crafter.faces import celeba
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces, Role
+from fl_crafter.machine import versions
 from fl_crafter.progress import Remaining
 from fl_crafter.report.page import write_report
 from fl_crafter.report.pictures import choose_pictures
 from fl_crafter.study.knowledge import attacker_knowledge, with_defence
-from fl_crafter.study.machine import versions
 from fl_crafter.transcript import Purpose, Transcript
 
 _console = Console(highlight=False, stderr=True)

@@ -96,14 +96,16 @@ def build(
     """Make a web page for raters, which needs no server, and the key that scores their answers."""
     import torch
 
+    from fl_crafter.accelerator import default_device
     from fl_crafter.assets import load_encoder
+    from fl_crafter.attacks.queries import features_of
     from fl_crafter.attacks.suite import standard
     from fl_crafter.defences.configured import build_defence
     from fl_crafter.faces.open import open_faces
     from fl_crafter.faces.record import Role
     from fl_crafter.study.human.build import choose, questionnaire, reconstruct
     from fl_crafter.study.human.page import write_page
-    from fl_crafter.study.own_attacker import released
+    from fl_crafter.study.knowledge import RELEARNING, apart, attacker_knowledge
 
     known = {each.name: each for each in standard(budget)}
     if attack not in known:
@@ -113,18 +115,18 @@ def build(
         raise InputError(f"--weights {weights} is of one defence; give one --defence with it.")
     faces = open_faces(data, root, size=64, public=public, seed=seed)
     choice = choose(faces, people=people, photographs=photographs, asked=asked, seed=seed)
-    model = load_encoder()
-    clean = build_defence(
-        "none", encoder=model.encoder, cloud=model.cloud, public_feature=faces.image[:0]
-    )
-    random = torch.Generator().manual_seed(seed)
-    feature = released(clean, model, faces.with_role(Role.PUBLIC).image, random=random)
+    device = default_device()
+    model = load_encoder().to(device)
+    # the defence holds some of the public faces, and is queried with others
+    known_image = faces.with_role(Role.PUBLIC).image
+    held, kept = apart(known_image, random=torch.Generator().manual_seed(seed))
+    feature = features_of(model.encoder, held)
+    knowledge = attacker_knowledge(known_image, device=device, query_image=kept)
     pictures = {}
     for name in names:
         typer.echo(f"{name}: {attack} on {len(choice.asked)} features")
         pictures[name] = reconstruct(
-            faces,
-            choice.asked,
+            faces.image[choice.asked],
             model=model,
             defence=build_defence(
                 name,
@@ -134,6 +136,8 @@ def build(
                 weights=weights,
             ),
             attack=known[attack],
+            knowledge=knowledge,
+            relearning=RELEARNING[budget],
             seed=seed,
         )
     page, key = out / "study.html", out / "key.json"

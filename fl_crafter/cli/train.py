@@ -2,7 +2,6 @@
 
 import json
 import platform
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -214,27 +213,18 @@ def write_card(
 
     import torch
 
+    from fl_crafter.machine import commit
+
     lines = [
         f"# {name}",
         "",
         f"- data: {photographs}",
         f"- command: `fl-crafter train` with {json.dumps(dataclasses.asdict(settings))}",
         f"- last training figures: {json.dumps({k: round(v, 5) for k, v in figures.items()})}",
-        f"- commit: {_commit()}",
+        f"- commit: {commit() or 'installed package'}",
         f"- torch {torch.__version__}, {platform.machine()}, {datetime.now(UTC).date()}",
     ]
     if data == "celeba":
         lines.append("- terms: CelebA, non-commercial research only, no redistribution of images")
     write_text(path, "\n".join(lines) + "\n")
     typer.echo(f"{path.with_suffix('.safetensors')} and {path}")
-
-
-def _commit() -> str:
-    answer = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return answer.stdout.strip() or "installed package"

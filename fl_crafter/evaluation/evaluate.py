@@ -11,23 +11,17 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from fl_crafter.errors import InputError
-from fl_crafter.evaluation.bootstrap import (
-    Interval,
-    Resampling,
-    interval_over_people,
-    mean_interval,
-)
+from fl_crafter.evaluation.bootstrap import Interval, Resampling, mean_interval
 from fl_crafter.evaluation.evaluator import Evaluator
 from fl_crafter.evaluation.ledger import Ledger, Predictions
 from fl_crafter.evaluation.metrics import (
     Utility,
-    mean_auc,
     named,
     ranks,
     ranks_of,
     similarity_to_others,
     structural_similarity,
-    utility,
+    utility_over_people,
 )
 from fl_crafter.evaluation.record import WORST_CASE, Crafting, DefenceRecord, Identification
 from fl_crafter.evaluation.truth import PrivateTruth, identification
@@ -110,10 +104,10 @@ def evaluate_run(
         _check_images(name, image, count=len(transcript), size=truth.faces.image.shape[-1])
         attacks[name] = judge_attack(image[row], place, truth=truth, evaluator=evaluator)
     column = truth.gallery.column(truth.identity[place])
-    served, mean, interval = _utility(predictions, truth=truth, ledger=ledger, how=how)
+    served, interval = _utility(predictions, truth=truth, ledger=ledger, how=how)
     similarity, floor, ssim = _similarities(attacks, place, truth=truth)
     record = DefenceRecord(
-        utility_auc=mean,
+        utility_auc=served.mean,
         utility_interval=interval,
         attribute_auc=served.auc,
         skipped_attributes=served.skipped,
@@ -263,8 +257,8 @@ def _similarities(
 
 def _utility(
     predictions: Predictions, *, truth: PrivateTruth, ledger: Ledger, how: Resampling
-) -> tuple[Utility, float, Interval]:
-    """The utility by attribute, its mean, and the mean's interval."""
+) -> tuple[Utility, Interval]:
+    """The utility by attribute, and its mean's interval."""
     position = predictions.locate(ledger)
     identity = truth.identity[truth.place(position)]
     labels, score = truth.faces.attributes[position], predictions.score
@@ -274,16 +268,7 @@ def _utility(
             f"the predictions are of {score.shape[1]} attributes but {truth.faces.name} has "
             f"{len(names)}; evaluate with the data of the run."
         )
-    served = utility(score, labels, names=names)
-    if not served.auc:
-        raise InputError(
-            f"no attribute of {truth.faces.name} has both classes among the test photographs; "
-            "take more people."
-        )
-    interval = interval_over_people(
-        lambda weight: mean_auc(score, labels, weight), identity, how=how
-    )
-    return served, sum(served.auc.values()) / len(served.auc), interval
+    return utility_over_people(score, labels, names=names, identity=identity, how=how)
 
 
 def _doubts(place: Tensor, *, truth: PrivateTruth, crafting: Crafting) -> list[str]:

@@ -7,6 +7,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from fl_crafter.errors import InputError
+from fl_crafter.evaluation.bootstrap import Interval, Resampling, interval_over_people
+
 
 @dataclass(frozen=True)
 class Gallery:
@@ -186,6 +189,11 @@ class Utility:
     auc: dict[str, float]
     skipped: tuple[str, ...]
 
+    @property
+    def mean(self) -> float:
+        """Mean over the attributes that could be judged; nan if there is none."""
+        return sum(self.auc.values()) / len(self.auc) if self.auc else float("nan")
+
 
 def utility(
     score: Float[Tensor, "count attributes"],
@@ -204,6 +212,46 @@ def utility(
     value = dict(zip(names, _attribute_auc(score, labels, everything)[0].tolist(), strict=True))
     judged = {name: auc for name, auc in value.items() if auc == auc}
     return Utility(judged, tuple(name for name in names if name not in judged))
+
+
+def utility_over_people(
+    score: Float[Tensor, "count attributes"],
+    labels: Float[Tensor, "count attributes"],
+    *,
+    names: tuple[str, ...],
+    identity: Int64[Tensor, "count"],
+    how: Resampling,
+) -> tuple[Utility, Interval]:
+    """The utility, and the 95% interval of its mean over people.
+
+    Args:
+        score: see `utility`.
+        labels: see `utility`.
+        names: of the attributes.
+        identity: who is on each photograph.
+        how: intervals are made.
+
+    Raises:
+        InputError: no attribute has both classes.
+    """
+    check_classes(labels)
+    interval = interval_over_people(
+        lambda weight: mean_auc(score, labels, weight), identity, how=how
+    )
+    return utility(score, labels, names=names), interval
+
+
+def check_classes(labels: Float[Tensor, "count attributes"]) -> None:
+    """Make sure that there is something to tell apart.
+
+    Raises:
+        InputError: no attribute has both classes.
+    """
+    if not any({0.0, 1.0} <= set(column.tolist()) for column in labels.T):
+        raise InputError(
+            "No attribute has both classes among the test photographs; take more people, or more "
+            "photographs."
+        )
 
 
 def mean_auc(

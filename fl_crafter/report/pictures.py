@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation import Evaluation, PrivateTruth
-from fl_crafter.training.loop import write_safetensors
+from fl_crafter.tensor_files import write_safetensors
 
 Shown = tuple[str, str]  # defence, attack
 RAW, RECONSTRUCTION, NAMED = "raw", "reconstruction", "named"
@@ -30,7 +30,7 @@ class Pictures:
 
     raw: UInt8[Tensor, "count 3 size size"]
     reconstruction: Mapping[Shown, UInt8[Tensor, "_ 3 _ _"]]
-    named: Mapping[Shown, Bool[Tensor, "_"]]
+    named: Mapping[Shown, Bool[Tensor, "..."]]
 
     def __post_init__(self) -> None:
         for shown, image in self.reconstruction.items():

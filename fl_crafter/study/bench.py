@@ -19,7 +19,7 @@ from fl_crafter.evaluation.bootstrap import Resampling
 from fl_crafter.evaluation.checks import Bounds
 from fl_crafter.evaluation.dlib import DlibEvaluator
 from fl_crafter.evaluation.evaluator import CallableEvaluator, Evaluator, SFaceEvaluator
-from fl_crafter.evaluation.metrics import structural_similarity
+from fl_crafter.evaluation.metrics import check_classes, structural_similarity
 from fl_crafter.evaluation.oracle import train_oracle
 from fl_crafter.evaluation.perception import PerceptualDistance
 from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
@@ -199,14 +199,14 @@ def open_bench(plan: Plan) -> Bench:
     judges = [given.get(name) or train_oracle(faces, model) for name in plan.evaluators]
     evaluators = {judge.name: judge for judge in judges}
     truth = {name: prepare_truth(faces, evaluator=each) for name, each in evaluators.items()}
-    chosen = spread_over_people(next(iter(truth.values())).identity, plan.faces)
+    first = next(iter(truth.values()))
+    chosen = spread_over_people(first.identity, plan.faces)
+    check_classes(faces.attributes[first.test[chosen]])  # before attacks that take hours
     device = default_device()
     model = model.to(device)
     feature = features_of(model.encoder, public.image[:held])
     knowledge = attacker_knowledge(
         public.image,
-        drawn=0,
-        random=torch.Generator(),
         device=device,
         public_labels=None if bool(public.attributes.isnan().all()) else public.attributes,
         query_image=public.image[held:],

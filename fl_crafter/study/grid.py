@@ -18,16 +18,16 @@ from fl_crafter.evaluation.results import Check, Results
 from fl_crafter.evaluation.setup_checks import are_strangers, check_setup
 from fl_crafter.faces import celeba
 from fl_crafter.files import write_text
+from fl_crafter.machine import machine, versions
 from fl_crafter.progress import Remaining
 from fl_crafter.study.audit import audit
 from fl_crafter.study.bench import Bench, open_bench
 from fl_crafter.study.floors import floors
-from fl_crafter.study.machine import machine, versions
 from fl_crafter.study.measure import Pictures, measure
 from fl_crafter.study.photographs import are_alike
 from fl_crafter.study.plan import Plan
 from fl_crafter.study.points import Point
-from fl_crafter.training.loop import write_safetensors
+from fl_crafter.tensor_files import write_safetensors
 
 PLAN, AUDIT = "plan.json", "self_checks.json"
 SHOWN_PEOPLE = 10
@@ -138,8 +138,8 @@ def evaluate(
         elsewhere: has the cells measured by other processes; by default this one does it.
     """
     began = time.monotonic()
-    plan.write(out / PLAN)
     left = missing(plan, out)
+    plan.write(out / PLAN)  # not before what is there has been found to be of it
     announce(f"{len(left)} of {len(tasks(plan))} cells to measure")
     if left and elsewhere is not None:
         elsewhere()

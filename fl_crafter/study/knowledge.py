@@ -31,9 +31,9 @@ RELEARNING = {"smoke": 2, "cpu": 600, "gpu": 1500}
 def attacker_knowledge(
     public_image: Float[Tensor, "count 3 height width"],
     *,
-    drawn: int,
-    random: torch.Generator,
-    device: str = "cpu",
+    drawn: int = 0,
+    random: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
     weights: Path | None = None,
     public_labels: Float[Tensor, "count attributes"] | None = None,
     query_image: Float[Tensor, "queries 3 height width"] | None = None,
@@ -43,7 +43,7 @@ def attacker_knowledge(
     Args:
         public_image: photographs of other people.
         drawn: faces drawn from the generator that join them, of its size.
-        random: source of those faces.
+        random: source of those faces, where any are drawn.
         device: where attacks compute.
         weights: folder of the weights; the shipped ones by default.
         public_labels: of the photographs, where none are drawn.
@@ -51,6 +51,8 @@ def attacker_knowledge(
     """
     generator = load_generator(weights).to(device)
     if drawn:
+        if random is None:
+            raise ValueError("faces are to be drawn, and random is missing")
         faces = generator.sample(drawn, random=random).cpu()
         public_image = torch.cat([public_image, faces])
     return AttackerKnowledge(

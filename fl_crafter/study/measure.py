@@ -12,14 +12,10 @@ from torch import Tensor
 
 from fl_crafter.attacks.averaging import mean_release
 from fl_crafter.defences.base import Defence
-from fl_crafter.evaluation.bootstrap import Interval, Resampling, interval_over_people
+from fl_crafter.evaluation.bootstrap import Interval, Resampling
 from fl_crafter.evaluation.cell import Cell, Guess, Judged, Release, guess, worst_guess
 from fl_crafter.evaluation.evaluate import AttackJudgement
-from fl_crafter.evaluation.metrics import (
-    mean_auc,
-    similarity_to_others,
-    utility,
-)
+from fl_crafter.evaluation.metrics import Utility, similarity_to_others, utility_over_people
 from fl_crafter.study.bench import Bench, protect
 from fl_crafter.study.development import develop
 from fl_crafter.study.judged_suite import JudgedSuite
@@ -55,7 +51,7 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
     if len(uploads) > 1:
         suite.attack(observed, uploads, knowledge, seed=seed, random=attacker)
     judgement = suite.judgement
-    auc, interval = _utility(bench, bench.predict(released))
+    served, interval = _utility(bench, bench.predict(released))
     developed_auc = developed_interval = None
     linked: dict[str, Guess] = {}
     if not bench.plan.appearance_only:
@@ -63,7 +59,8 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
         known_clean = bench.encode(bench.faces.image[known])
         theirs = again(known_clean)
         developed = develop(bench, known=known, theirs=theirs, released=released)
-        developed_auc, developed_interval = _utility(bench, developed)
+        developed_served, developed_interval = _utility(bench, developed)
+        developed_auc = developed_served.mean
         linked = measure_linkability(
             bench, released, known=known, clean=known_clean, theirs=theirs, random=attacker
         )
@@ -73,7 +70,7 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
         value=point.value,
         seed=seed,
         release=release,
-        utility_auc=auc,
+        utility_auc=served.mean,
         utility_interval=interval,
         development_auc=developed_auc,
         development_interval=developed_interval,
@@ -188,10 +185,11 @@ def gradient_share(
     return float((size.isfinite() & (size > 0)).double().mean())
 
 
-def _utility(bench: Bench, score: Tensor) -> tuple[float, Interval]:
-    labels, names = bench.faces.attributes[bench.test], bench.faces.attribute_names
-    served = utility(score, labels, names=names)
-    interval = interval_over_people(
-        lambda weight: mean_auc(score, labels, weight), bench.identity, how=Resampling()
+def _utility(bench: Bench, score: Tensor) -> tuple[Utility, Interval]:
+    return utility_over_people(
+        score,
+        bench.faces.attributes[bench.test],
+        names=bench.faces.attribute_names,
+        identity=bench.identity,
+        how=Resampling(),
     )
-    return sum(served.auc.values()) / len(served.auc), interval

@@ -22,6 +22,7 @@ from fl_crafter.faces.record import Faces, Role
 from fl_crafter.models.decoder import ConvolutionalDecoder, Rescaled
 from fl_crafter.models.resnet import resnet_tail
 from fl_crafter.models.split import SplitModel
+from fl_crafter.randomness import seeded
 from fl_crafter.training.decoder import DecoderTraining, train_decoder
 from fl_crafter.training.loop import Trainable, run_training
 
@@ -104,8 +105,8 @@ def _new_decoder(
 ) -> nn.Module:
     encoder = (defence.model or model).encoder
     feature = released(defence, model, public, random=how.random(Role.PUBLIC))
-    torch.manual_seed(how.seed)
-    fresh = ConvolutionalDecoder(feature.shape[1], widths=DECODER_WIDTHS)
+    with seeded(how.seed):
+        fresh = ConvolutionalDecoder(feature.shape[1], widths=DECODER_WIDTHS)
     decoder, _ = train_decoder(
         Rescaled(fresh, feature).to(feature.device),
         encoder,
@@ -174,10 +175,10 @@ def train_classifier(
         how: see `OwnAttacker`.
     """
     random = torch.Generator().manual_seed(how.seed)
-    torch.manual_seed(how.seed)
     width, people = feature.shape[1], int(person.max()) + 1
     widths = (width, 2 * width, 3 * width, 4 * width)
-    classifier = resnet_tail(widths, (2, 2, 1), outputs=people).to(feature.device)
+    with seeded(how.seed):
+        classifier = resnet_tail(widths, (2, 2, 1), outputs=people).to(feature.device)
     adam = torch.optim.Adam(classifier.parameters(), lr=how.learning_rate)
 
     def step(index: int) -> dict[str, float]:

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from fl_crafter.randomness import seeded
+
 
 @dataclass(frozen=True)
 class CloudTraining:
@@ -116,8 +118,7 @@ def train_cloud(
     )
     loss = 0.0
     # dropout draws from torch's own generator, which differs from process to process
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(int(torch.randint(2**31, (), generator=random)))
+    with seeded(random, device):
         for _ in range(settings.epochs):
             order = torch.randperm(len(labels), generator=random).split(settings.batch_size)
             loss = _epoch(cloud, optimizer, feature, labels, share, order, flip=settings.flip)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fl_crafter.models.critic import Critic
 from fl_crafter.models.generator import Generator
+from fl_crafter.randomness import seeded
 from fl_crafter.training import augment
 from fl_crafter.training.adversary import Adversary
 from fl_crafter.training.loop import Trainable, cosine_rate, run_training, update_average
@@ -123,8 +124,7 @@ def _adversary(settings: DecoderTraining, side: int, device: torch.device) -> Ad
     """A fresh critic of the seed, where it has a say."""
     if not settings.adversarial_weight:
         return None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with seeded(settings.seed):
         critic = Critic((48, 96, 192, 256), image_size=side, kernel=4, norm=False)
     return Adversary(critic.to(device), rate=settings.critic_rate, r1_weight=R1_WEIGHT)
 

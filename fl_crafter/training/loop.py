@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fl_crafter.errors import InputError
-from fl_crafter.files import replacing
 from fl_crafter.progress import deferred_interrupt, progress_bar
+from fl_crafter.tensor_files import read_metadata, write_safetensors
 
 Step = Callable[[int], Mapping[str, float]]
 
@@ -115,8 +115,11 @@ def save_checkpoint(
     settings: str,
 ) -> None:
     """Store the whole training state in one safetensors file, atomically."""
-    # dropout draws from torch's own generator
+    # dropout draws from torch's own generators
     tensors = {"random": trainable.random.get_state(), "torch_random": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states = torch.cuda.get_rng_state_all()
+        tensors |= {f"cuda_random/{index}": state for index, state in enumerate(states)}
     for name, module in trainable.modules.items():
         for key, value in module.state_dict().items():
             tensors[f"module/{name}/{key}"] = value
@@ -170,26 +173,9 @@ def _restore(trainable: Trainable, tensors: Mapping[str, Tensor]) -> None:
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
     trainable.random.set_state(tensors["random"])
     torch.set_rng_state(tensors["torch_random"])
-
-
-def write_safetensors(
-    path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write tensors to `path` through a temporary file, so that no half-written file is left."""
-    contiguous = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    with replacing(path) as temporary:
-        save_file(contiguous, temporary, metadata=dict(metadata or {}))
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file, without loading its tensors.
-
-    Raises:
-        SafetensorError: it is no such file, or was cut short.
-        OSError: it cannot be read.
-    """
-    with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+    for index in range(torch.cuda.device_count()):
+        if f"cuda_random/{index}" in tensors:  # of a machine with so many
+            torch.cuda.set_rng_state(tensors[f"cuda_random/{index}"], index)
 
 
 @torch.no_grad()

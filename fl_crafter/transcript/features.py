@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fl_crafter.errors import InputError
-from fl_crafter.training.loop import read_metadata
+from fl_crafter.tensor_files import read_metadata
 from fl_crafter.transcript.record import FORMAT, Transcript
 
 SUFFIX = ".safetensors"

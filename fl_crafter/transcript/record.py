@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fl_crafter.errors import InputError
-from fl_crafter.training.loop import read_metadata, write_safetensors
+from fl_crafter.tensor_files import read_metadata, write_safetensors
 
 FORMAT = "fl-crafter transcript"
 VERSION = "1"

@@ -23,7 +23,7 @@ from fl_crafter.models.amortiser import Amortiser
 from fl_crafter.models.decoder import ConvolutionalDecoder
 from fl_crafter.models.generator import Generator, GeneratorShape
 from fl_crafter.models.resnet import resnet18_split
-from fl_crafter.training.loop import read_metadata, write_safetensors
+from fl_crafter.tensor_files import read_metadata, write_safetensors
 
 SPLIT = {"attributes": 5, "widths": [4, 6, 8, 8], "strides": [2, 1, 1], "dropout": 0.1}
 SHAPE = GeneratorShape(6, (8, 4), 8, 5)

@@ -16,7 +16,7 @@ from fl_crafter.assets.trained import TrainedShape
 from fl_crafter.models.adapted import AdaptedGenerator
 from fl_crafter.models.split import Encoder, SplitModel, freeze
 from fl_crafter.study.knowledge import RELEARNING
-from fl_crafter.training.loop import write_safetensors
+from fl_crafter.tensor_files import write_safetensors
 from fl_crafter.transcript import Transcript, read_features
 
 SHAPE = (64, 16, 16)

@@ -25,7 +25,7 @@ from fl_crafter.defences.configured_target import simulated_observer
 from fl_crafter.defences.target import Unseen
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.faces.photo import read_photo
-from fl_crafter.training.loop import read_metadata
+from fl_crafter.tensor_files import read_metadata
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from fl_crafter.assets import load_generator
-from fl_crafter.training.loop import write_safetensors
+from fl_crafter.tensor_files import write_safetensors
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(

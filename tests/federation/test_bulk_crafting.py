@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fl_crafter.errors import InputError
 from fl_crafter.faces.images import read_images
-from fl_crafter.training.loop import read_metadata
+from fl_crafter.tensor_files import read_metadata
 from simulations.bulk_crafting import (
     FORMAT,
     BulkSettings,

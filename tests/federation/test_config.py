@@ -6,8 +6,8 @@ import pytest
 
 import simulations
 from fl_crafter.errors import InputError
+from fl_crafter.files import to_toml
 from simulations.config import SimulationConfig
-from simulations.flower_run import to_toml
 
 SCENARIOS = Path(simulations.__file__).with_name("conf")
 DEVELOPMENT, DEPLOYMENT = SCENARIOS / "development.toml", SCENARIOS / "deployment.toml"

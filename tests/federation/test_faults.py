@@ -17,10 +17,10 @@ from flwr.app import Message
 from safetensors.torch import load_file
 
 from fl_crafter.errors import InputError
+from fl_crafter.files import to_toml
 from fl_crafter.transcript import Transcript
 from simulations import client_app
 from simulations.config import SimulationConfig
-from simulations.flower_run import to_toml
 from simulations.in_process import InProcessGrid, flower_identity
 from simulations.launch import RunFailed, run_simulation
 from simulations.server_app import serve

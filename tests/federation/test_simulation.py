@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from fl_crafter.assets import load_encoder
 from fl_crafter.defences.base import Defence, Protected, Status
 from fl_crafter.errors import InputError
+from fl_crafter.files import to_toml
 from fl_crafter.transcript import Purpose, Transcript
 from simulations import client_data
 from simulations.__main__ import app
 from simulations.config import SimulationConfig
-from simulations.flower_run import to_toml
 from simulations.launch import RunFailed, run_simulation
 
 MakeConfig = Callable[..., SimulationConfig]

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from fl_crafter.errors import InputError
-from fl_crafter.training.loop import read_metadata, write_safetensors
+from fl_crafter.tensor_files import read_metadata, write_safetensors
 from fl_crafter.transcript import Purpose, Transcript, concatenate
 
 

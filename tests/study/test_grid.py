@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fl_crafter import machine
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation.results import Results, read_results, write_results
 from fl_crafter.report.pictures import Pictures
-from fl_crafter.study import grid, machine
+from fl_crafter.study import grid
 from fl_crafter.study.bench import Bench
 from fl_crafter.study.photographs import are_alike, sketch
 from fl_crafter.study.plan import Plan
@@ -197,7 +198,7 @@ def test_cells_name_the_commit_of_a_checkout(
 ) -> None:
     assert evaluated[3].versions.get("commit", "") == machine.commit()
     machine.commit.cache_clear()
-    monkeypatch.setattr(machine, "__file__", str(tmp_path / "fl_crafter/study/machine.py"))
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "fl_crafter/machine.py"))
     assert machine.commit() == "" and "commit" not in machine.versions()
     machine.commit.cache_clear()
 

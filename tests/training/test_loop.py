@@ -8,16 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from fl_crafter import tensor_files
 from fl_crafter.errors import InputError
-from fl_crafter.training import loop
-from fl_crafter.training.loop import (
-    Trainable,
-    cosine_rate,
-    read_metadata,
-    run_training,
-    update_average,
-    write_safetensors,
-)
+from fl_crafter.tensor_files import read_metadata, write_safetensors
+from fl_crafter.training.loop import Trainable, cosine_rate, run_training, update_average
 
 
 class Run:
@@ -143,7 +137,7 @@ def test_a_store_that_fails_leaves_the_old_one(
         temporary.write_bytes(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(loop, "save_file", fail)
+    monkeypatch.setattr(tensor_files, "save_file", fail)
     with pytest.raises(OSError, match="no space"):
         write_safetensors(path, {"x": torch.zeros(3)})
     assert torch.equal(load_file(path)["x"], torch.ones(3))

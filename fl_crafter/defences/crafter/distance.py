@@ -17,6 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fl_crafter.models.critic import Critic, gradient_penalty
+from fl_crafter.randomness import seeded
 
 
 class Distance(ABC):
@@ -159,8 +160,7 @@ class PairedCritic(Distance):
         self.random = random
         self.reference = settings.view(reference)
         self.prior = settings.view(prior)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
+        with seeded(random):
             self.critic = Critic(
                 settings.widths, image_size=self.prior.shape[-1], channels=4, kernel=4, norm=False
             ).to(reference.device)

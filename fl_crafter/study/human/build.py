@@ -1,6 +1,5 @@
 """Choose people and pictures for a human study, and make the reconstructions."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,14 +7,14 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fl_crafter.attacks.base import Attack
+from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.defences.base import Defence
 from fl_crafter.errors import InputError
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.models.split import SplitModel
 from fl_crafter.study.human.page import Question, Questionnaire
 from fl_crafter.study.human.score import NONE
-from fl_crafter.study.knowledge import attacker_knowledge
+from fl_crafter.study.knowledge import knowing, of_trained
 from fl_crafter.study.own_attacker import released
 
 RAW = "raw"
@@ -78,34 +77,32 @@ def choose(faces: Faces, *, people: int, photographs: int, asked: int, seed: int
 
 
 def reconstruct(
-    faces: Faces,
-    place: Int64[Tensor, "questions"],
+    image: Float[Tensor, "questions 3 height width"],
     *,
     model: SplitModel,
     defence: Defence,
     attack: Attack,
+    knowledge: AttackerKnowledge,
+    relearning: int,
     seed: int,
 ) -> Float[Tensor, "questions 3 height width"]:
-    """What an eavesdropper that knows the defence makes of the photographs at these places.
+    """What an eavesdropper that knows the defence makes of these photographs.
 
     Args:
-        faces: whose public photographs the eavesdropper has.
-        place: of the photographs.
+        image: private photographs.
         model: the victim's, where the defence brings none of its own.
         defence: protects them.
         attack: of the eavesdropper.
+        knowledge: of the eavesdropper, without the defence; with faces to query it with.
+        relearning: steps in which its decoder learns a trained defence's encoder.
         seed: of the defence's and the attack's randomness.
     """
     victim, attacker = (torch.Generator().manual_seed(2 * seed + each) for each in range(2))
-    encoder = (defence.model or model).encoder
-    feature = released(defence, model, faces.image[place], random=victim)
-    public = faces.with_role(Role.PUBLIC).image
-    knowledge = dataclasses.replace(
-        attacker_knowledge(public, drawn=0, random=attacker),
-        encoder=encoder,
-        release=lambda part: defence.protect(part, random=attacker).feature,
-    )
-    return attack.reconstruct(feature, knowledge, random=attacker).image.clamp(0, 1)
+    feature = released(defence, model, image, random=victim)
+    if defence.model is not None:
+        knowledge = of_trained(knowledge, defence.model.encoder, steps=relearning, random=attacker)
+    knowledge = knowing(knowledge, defence, random=attacker)
+    return attack.reconstruct(feature, knowledge, random=attacker).image.cpu().clamp(0, 1)
 
 
 def questionnaire(

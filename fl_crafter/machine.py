@@ -1,4 +1,4 @@
-"""On what a study was made, for its record."""
+"""On what something was made, for its record."""
 
 import platform
 import subprocess
@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+
+PACKAGES = ("fl-crafter", "torch", "torchvision", "flwr", "ray", "numpy", "scikit-learn")
 
 
 def machine() -> str:
@@ -20,7 +22,7 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     if commit():
         found["commit"] = commit()
-    for name in ("fl-crafter", "torch", "torchvision", "flwr", "ray", "numpy"):
+    for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -34,7 +36,7 @@ def commit() -> str:
 
     The first call decides: a long run goes on with the code that it began with.
     """
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     if not (root / ".git").exists():
         return ""
     command = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--dirty=-changed"]
