@@ -28,8 +28,7 @@ from benchmarks.published_loop import PublishedLoop, PublishedSettings, Publishe
 from fl_crafter.accelerator import default_device
 from fl_crafter.defences.configured import DefenceSettings, build_defence
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings, Step
-from fl_crafter.defences.crafter.simulated import LATENT_WEIGHT
-from fl_crafter.defences.crafter.simulated import WhiteBoxLatent as SimulatedWhiteBox
+from fl_crafter.defences.crafter.simulated import LATENT_WEIGHT, SimulatedWhiteBox
 from fl_crafter.files import write_text
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.problem import latent_inversion

@@ -13,7 +13,7 @@ from fl_crafter.assets import load_amortiser, load_encoder, load_generator
 from fl_crafter.defences.configured import DefenceSettings, build_defence
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
 from fl_crafter.defences.crafter.distance import CriticSettings
-from fl_crafter.defences.crafter.simulated import LATENT_WEIGHT, WhiteBoxLatent
+from fl_crafter.defences.crafter.simulated import LATENT_WEIGHT, SimulatedWhiteBox
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.linear_solvers import ConjugateGradient
 from fl_crafter.inversion.problem import latent_inversion
@@ -57,7 +57,7 @@ def craft(side: str, images: int, *, device: str, weights: Path | None) -> None:
         loop.run(lambda step: None)
     elif side == "ours":
         # how often an iteration is repeated adds nothing to the peak, only to the wait for it
-        eavesdropper = WhiteBoxLatent(
+        eavesdropper = SimulatedWhiteBox(
             generator,
             latent_inversion(generator, encoder, latent_weight=LATENT_WEIGHT),
             amortiser,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fl_crafter import randomness
-from fl_crafter.randomness import secret_generator
+from fl_crafter.randomness import secret_generator, seeded
 
 
 def test_two_generators_have_nothing_in_common() -> None:
@@ -46,3 +46,18 @@ def test_a_stored_state_goes_on() -> None:
     other = torch.Generator()
     other.set_state(state)
     assert torch.equal(torch.randn(50, generator=other), wanted)
+
+
+def test_seeding_leaves_the_applications_generators_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reseed(seed: int) -> None:
+        raise AssertionError("every GPU's generator, and for good")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseed)
+    before = torch.get_rng_state()
+    drawn = []
+    for seed in (3, 3, 4, torch.Generator().manual_seed(3)):
+        with seeded(seed):
+            drawn.append(torch.rand(5))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2]) and not torch.equal(drawn[0], drawn[3])

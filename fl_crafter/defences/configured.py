@@ -20,9 +20,9 @@ from fl_crafter.defences.crafter.simulated import (
     LATENT_WEIGHT,
     PIXEL_SOLVER,
     PIXEL_WEIGHT,
-    BlackBoxDecoder,
+    SimulatedDecoder,
     SimulatedEavesdropper,
-    WhiteBoxLatent,
+    SimulatedWhiteBox,
 )
 from fl_crafter.defences.crafter.utility import TaskUtility
 from fl_crafter.defences.noise import Noise
@@ -202,7 +202,7 @@ def eavesdroppers(
         chosen.append(_latent(encoder, device, settings.latent_eavesdropper, weights))
     if settings.amortised_eavesdropper:
         chosen.append(
-            BlackBoxDecoder(
+            SimulatedDecoder(
                 decoder=nn.Sequential(load_amortiser(weights), load_generator(weights)).to(device),
                 public_feature=public_feature,
                 weight=settings.amortised_eavesdropper,
@@ -213,7 +213,7 @@ def eavesdroppers(
         chosen.append(_pixels(encoder, public_feature, settings.pixel_eavesdropper, weights))
     if settings.decoder_eavesdropper:
         chosen.append(
-            BlackBoxDecoder(
+            SimulatedDecoder(
                 decoder=load_decoder("decoder", weights).to(device),
                 public_feature=public_feature,
                 weight=settings.decoder_eavesdropper,
@@ -224,11 +224,11 @@ def eavesdroppers(
 
 def _latent(
     encoder: nn.Module, device: torch.device, weight: float, weights: Path | None
-) -> WhiteBoxLatent:
+) -> SimulatedWhiteBox:
     generator = load_generator(weights).to(device)
     problem = latent_inversion(generator, encoder, latent_weight=LATENT_WEIGHT)
     like = torch.empty(0, generator.latent_size, device=device)
-    return WhiteBoxLatent(
+    return SimulatedWhiteBox(
         generator=generator,
         # the same probes for everybody: a release must not depend on them
         problem=problem.preconditioned(like, random=torch.Generator().manual_seed(0)),
@@ -239,12 +239,12 @@ def _latent(
 
 def _pixels(
     encoder: nn.Module, public_feature: Tensor, weight: float, weights: Path | None
-) -> WhiteBoxLatent:
+) -> SimulatedWhiteBox:
     decoder = load_decoder("decoder", weights).to(public_feature.device)
     with torch.no_grad():
         seen = torch.cat([decoder(part) for part in public_feature.split(64)])
     space = PixelSpace(seen)
-    return WhiteBoxLatent(
+    return SimulatedWhiteBox(
         generator=space,
         problem=latent_inversion(space, encoder, latent_weight=PIXEL_WEIGHT),
         amortiser=DecodedStart(decoder, space),

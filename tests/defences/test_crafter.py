@@ -11,11 +11,11 @@ from fl_crafter.defences.base import Defence, Protected, Status, utility_loss
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
 from fl_crafter.defences.crafter.distance import CriticSettings, estimate_epsilon_pii
 from fl_crafter.defences.crafter.simulated import (
-    BlackBoxDecoder,
     Pullback,
+    SimulatedDecoder,
     SimulatedEavesdropper,
+    SimulatedWhiteBox,
     Simulation,
-    WhiteBoxLatent,
 )
 from fl_crafter.inversion.problem import latent_inversion
 from tests.defences.contract import DefenceContract
@@ -25,13 +25,13 @@ CRITIC = CriticSettings(widths=(4, 8), warm_up=3, steps=1, batch_size=8)
 QUICK = CrafterSettings(steps=3, prior_images=16, distance=CRITIC)
 
 
-def latent(world: World) -> WhiteBoxLatent:
+def latent(world: World) -> SimulatedWhiteBox:
     problem = latent_inversion(world.generator, world.encoder)
-    return WhiteBoxLatent(world.generator, problem, world.amortiser)
+    return SimulatedWhiteBox(world.generator, problem, world.amortiser)
 
 
-def decoder(world: World) -> BlackBoxDecoder:
-    return BlackBoxDecoder(world.decoder, world.public_feature)
+def decoder(world: World) -> SimulatedDecoder:
+    return SimulatedDecoder(world.decoder, world.public_feature)
 
 
 class TestBothEavesdroppers(DefenceContract):
@@ -76,13 +76,35 @@ def test_a_large_utility_weight_releases_the_clean_feature(world: World) -> None
 
 
 def test_an_inversion_that_is_not_stationary_has_not_converged(world: World) -> None:
+    """By the feature that is released, sample by sample."""
+    seen: list[Tensor] = []
+
+    class Watched(SimulatedWhiteBox):
+        def watch(self, feature: Tensor) -> Simulation:
+            simulation = super().watch(feature)
+            before = simulation.reconstruct
+
+            def reconstruct(feature: Tensor) -> Tensor:
+                image = before(feature)
+                assert simulation.residual is not None
+                seen.append(simulation.residual)
+                return image
+
+            simulation.reconstruct = reconstruct
+            return simulation
+
+    eavesdropper = Watched(**vars(latent(world)))
+
     def crafted(limit: float) -> Protected:
         settings = replace(QUICK, stationarity_limit=limit)
-        return Crafter([latent(world)], settings=settings).protect(world.feature, random=seeded())
+        return Crafter([eavesdropper], settings=settings).protect(world.feature, random=seeded())
 
-    residual = crafted(1e9).figures["latent_stationarity_residual"]
-    assert crafted(1.01 * residual).status == Status.OK
-    assert crafted(0.99 * residual).status == Status.NOT_CONVERGED
+    assert crafted(1e9).status == Status.OK
+    last = seen[-1].sort().values
+    assert crafted(float(last[-1]) * 1.01).figures["latent_unconverged"] == 0
+    one = crafted(float(last[-2]) * 1.01)
+    assert one.figures["latent_unconverged"] == pytest.approx(1 / len(last))
+    assert one.status == Status.NOT_CONVERGED, "one of five is more than a tenth"
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

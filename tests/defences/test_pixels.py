@@ -6,17 +6,17 @@ from fl_crafter.defences.base import Defence
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
 from fl_crafter.defences.crafter.distance import CriticSettings
 from fl_crafter.defences.crafter.pixels import DecodedStart, PixelSpace
-from fl_crafter.defences.crafter.simulated import WhiteBoxLatent
+from fl_crafter.defences.crafter.simulated import SimulatedWhiteBox
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.problem import latent_inversion
 from tests.defences.contract import DefenceContract
 from tests.world import SIZE, World, pictures, seeded
 
 
-def over_pixels(world: World, *, weight: float = 0.1) -> WhiteBoxLatent:
+def over_pixels(world: World, *, weight: float = 0.1) -> SimulatedWhiteBox:
     space = PixelSpace(world.decoder(world.public_feature))
     problem = latent_inversion(space, world.encoder, latent_weight=weight)
-    return WhiteBoxLatent(
+    return SimulatedWhiteBox(
         space,
         problem,
         DecodedStart(world.decoder, space),

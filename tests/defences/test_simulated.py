@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from fl_crafter.defences.crafter.simulated import (
-    BlackBoxDecoder,
+    SimulatedDecoder,
     SimulatedEavesdropper,
-    WhiteBoxLatent,
+    SimulatedWhiteBox,
 )
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.linear_solvers import ConjugateGradient, Dense, LinearSolver
@@ -20,11 +20,11 @@ from tests.world import LATENT, SIZE, World, pictures, seeded
 WEIGHT = 1e-2
 
 
-def white_box(world: World, solver: LinearSolver) -> WhiteBoxLatent:
+def white_box(world: World, solver: LinearSolver) -> SimulatedWhiteBox:
     """In double precision, so that only the mathematics is tested."""
     generator, encoder = deepcopy(world.generator).double(), deepcopy(world.encoder).double()
     amortiser = deepcopy(world.amortiser).double()
-    return WhiteBoxLatent(
+    return SimulatedWhiteBox(
         generator,
         latent_inversion(generator, encoder, latent_weight=WEIGHT),
         amortiser,
@@ -36,7 +36,7 @@ def white_box(world: World, solver: LinearSolver) -> WhiteBoxLatent:
 
 
 def test_the_decoders_gradient_is_that_of_the_decoder(world: World) -> None:
-    simulation = BlackBoxDecoder(world.decoder, world.public_feature).watch(world.feature)
+    simulation = SimulatedDecoder(world.decoder, world.public_feature).watch(world.feature)
     direction = torch.randn(len(world.feature), 3, SIZE, SIZE, generator=seeded())
     image = simulation.reconstruct(world.feature)
     torch.testing.assert_close(image, world.decoder(world.feature))
@@ -47,7 +47,7 @@ def test_the_decoders_gradient_is_that_of_the_decoder(world: World) -> None:
 
 
 def test_the_gradient_belongs_to_the_last_reconstruction(world: World) -> None:
-    simulation = BlackBoxDecoder(world.decoder, world.public_feature).watch(world.feature)
+    simulation = SimulatedDecoder(world.decoder, world.public_feature).watch(world.feature)
     direction = torch.randn(len(world.feature), 3, SIZE, SIZE, generator=seeded())
     simulation.reconstruct(world.feature)
     first = simulation.pull_back(direction).gradient
@@ -103,7 +103,9 @@ class Guess(nn.Module):
         return self.latent
 
 
-def near_an_answer(world: World, *, first: int, warm: int) -> tuple[WhiteBoxLatent, Tensor, Tensor]:
+def near_an_answer(
+    world: World, *, first: int, warm: int
+) -> tuple[SimulatedWhiteBox, Tensor, Tensor]:
     """An eavesdropper that starts near the latents, the features and their images."""
     owner = white_box(world, Dense())
     latent = torch.randn(4, LATENT, generator=seeded()).double()
@@ -148,11 +150,11 @@ def test_the_prior_is_as_the_eavesdropper_would_see_it(kind: str, world: World) 
     eavesdropper: SimulatedEavesdropper
     if kind == "latent":
         problem = latent_inversion(world.generator, world.encoder)
-        eavesdropper = WhiteBoxLatent(world.generator, problem, world.amortiser)
+        eavesdropper = SimulatedWhiteBox(world.generator, problem, world.amortiser)
         latent = torch.randn(70, LATENT, generator=seeded())
         wanted = world.generator(latent)
     else:
-        eavesdropper = BlackBoxDecoder(world.decoder, world.public_feature)
+        eavesdropper = SimulatedDecoder(world.decoder, world.public_feature)
         chosen = torch.randint(len(world.public_feature), (70,), generator=seeded())
         wanted = world.decoder(world.public_feature[chosen])
     prior = eavesdropper.prior(70, random=seeded())
@@ -162,7 +164,7 @@ def test_the_prior_is_as_the_eavesdropper_would_see_it(kind: str, world: World) 
 
 
 def test_reconstructions_of_public_faces_are_the_decoders_prior(world: World) -> None:
-    owner = BlackBoxDecoder(world.decoder, world.public_feature)
+    owner = SimulatedDecoder(world.decoder, world.public_feature)
     with torch.no_grad():
         feature = world.encoder(pictures(24, seed=1))
     seen = owner.watch(feature).reconstruct(feature)

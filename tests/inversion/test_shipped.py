@@ -3,7 +3,7 @@
 import torch
 
 from fl_crafter.assets import load_amortiser, load_encoder, load_generator
-from fl_crafter.defences.crafter.simulated import LATENT_WEIGHT, SOLVER, WhiteBoxLatent
+from fl_crafter.defences.crafter.simulated import LATENT_WEIGHT, SOLVER, SimulatedWhiteBox
 from fl_crafter.inversion.hypergradient import cosine, hypergradient
 from fl_crafter.inversion.linear_solvers import ConjugateGradient, Dense
 from fl_crafter.inversion.problem import latent_inversion
@@ -35,7 +35,7 @@ def test_a_few_warm_iterations_follow_a_feature_that_moves() -> None:
     generator, encoder = load_generator(), load_encoder().encoder
     problem = latent_inversion(generator, encoder, latent_weight=LATENT_WEIGHT)
     problem = problem.preconditioned(torch.empty(0, generator.latent_size), random=random)
-    eavesdropper = WhiteBoxLatent(generator, problem, load_amortiser())
+    eavesdropper = SimulatedWhiteBox(generator, problem, load_amortiser())
     with torch.no_grad():
         feature = encoder(generator.sample(2, random=random))
     other = generator.sample(2, random=random)

@@ -184,6 +184,17 @@ def test_other_faces_of_the_same_names_are_refused(
         grid.evaluate(plan, evaluated[2], command="test", announce=lambda line: None)
 
 
+def test_the_plan_of_a_folder_is_not_replaced_by_one_that_is_refused(
+    evaluated: tuple[Plan, Bench, Path, Results], tmp_path: Path
+) -> None:
+    out = shutil.copytree(evaluated[2], tmp_path / "out")
+    before = (out / grid.PLAN).read_text()
+    other = dataclasses.replace(evaluated[0], faces=2)
+    with pytest.raises(InputError, match="another evaluation"):
+        grid.evaluate(other, out, command="test", announce=lambda line: None)
+    assert (out / grid.PLAN).read_text() == before
+
+
 def test_a_sketch_tells_photographs_apart_and_bears_other_decoders() -> None:
     image = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     last_bit = (image + torch.randn_like(image) / 255).clamp(0, 1)

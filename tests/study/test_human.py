@@ -1,18 +1,24 @@
 """The human study: what is chosen, what the page gives away, and how answers are scored."""
 
+import copy
 import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
+from fl_crafter.defences.noise import Noise
 from fl_crafter.errors import InputError
 from fl_crafter.faces.record import Faces, Role
-from fl_crafter.study.human.build import RAW, choose, questionnaire
+from fl_crafter.models.split import SplitModel
+from fl_crafter.study.human.build import RAW, choose, questionnaire, reconstruct
 from fl_crafter.study.human.page import Question, Questionnaire, write_page
 from fl_crafter.study.human.score import (
     NONE,
@@ -26,8 +32,15 @@ from fl_crafter.study.human.score import (
     score,
     table,
 )
+from tests.attacks.contract import knowledge_of
+from tests.world import SIZE, World, build_world, pictures
 
 PEOPLE, PHOTOGRAPHS = 9, 6
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return build_world()
 
 
 def faces() -> Faces:
@@ -79,6 +92,49 @@ def test_too_much_is_refused(wish: dict[str, int]) -> None:
     usual = {"people": 4, "photographs": 3, "asked": 2}
     with pytest.raises(InputError, match="ask for fewer"):
         choose(faces(), **usual | wish, seed=0)
+
+
+class Curious(Attack):
+    """Draws grey, and remembers what it was told."""
+
+    name = "curious"
+    told: AttackerKnowledge
+
+    def reconstruct(
+        self, feature: Tensor, knowledge: AttackerKnowledge, *, random: torch.Generator
+    ) -> Reconstruction:
+        self.told = knowledge
+        return Reconstruction(torch.full((len(feature), 3, SIZE, SIZE), 0.5))
+
+
+class Retrained(Noise):
+    """Brings an encoder of its own, and the decoder that it met."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.public_feature)
+        self.model = SplitModel(copy.deepcopy(world.encoder), world.cloud)
+        self.decoder = world.decoder
+
+
+def test_the_eavesdropper_knows_what_that_of_an_evaluation_does(world: World) -> None:
+    model, attack = SplitModel(world.encoder, world.cloud), Curious()
+    knowledge = replace(knowledge_of(world), query_image=pictures(4, seed=6))
+    for defence in (Noise(world.public_feature), Retrained(world)):
+        found = reconstruct(
+            pictures(3, seed=5),
+            model=model,
+            defence=defence,
+            attack=attack,
+            knowledge=knowledge,
+            relearning=1,
+            seed=0,
+        )
+        assert found.shape == (3, 3, SIZE, SIZE)
+        told = attack.told
+        assert told.release is not None and told.defence_decoder is defence.decoder
+        assert told.query_image is knowledge.query_image
+    assert told.encoder is defence.model.encoder and told.amortiser is None
+    assert told.decoder is not knowledge.decoder, "it learns the features of that encoder"
 
 
 def test_a_questionnaire_has_every_condition_and_its_controls() -> None:

@@ -44,7 +44,14 @@ class Pullback:
 
 
 class Simulation(ABC):
-    """One eavesdropper watching one batch of features while they are crafted."""
+    """One eavesdropper watching one batch of features while they are crafted.
+
+    Attributes:
+        residual: of each sample, how far the last reconstruction is from the eavesdropper's
+            optimum: the norm of its inner gradient; None where it solves nothing.
+    """
+
+    residual: Float[Tensor, "batch"] | None = None
 
     @abstractmethod
     def reconstruct(
@@ -97,7 +104,7 @@ class _DecoderSimulation(Simulation):
 
 
 @dataclass(frozen=True)
-class BlackBoxDecoder(SimulatedEavesdropper):
+class SimulatedDecoder(SimulatedEavesdropper):
     """An eavesdropper that decodes features directly; its gradient is a plain one.
 
     Attributes:
@@ -125,7 +132,7 @@ class BlackBoxDecoder(SimulatedEavesdropper):
 class _LatentSimulation(Simulation):
     """Keeps the inversion up to date: the latent moves little between two outer steps."""
 
-    def __init__(self, owner: "WhiteBoxLatent", feature: Tensor) -> None:
+    def __init__(self, owner: "SimulatedWhiteBox", feature: Tensor) -> None:
         self.owner = owner
         start = owner.amortiser(feature).detach()
         self.latent = owner.first.invert(owner.problem, feature, start=start).latent
@@ -135,7 +142,7 @@ class _LatentSimulation(Simulation):
         owner = self.owner
         self.feature = feature.detach()
         inversion = owner.warm.invert(owner.problem, self.feature, start=self.latent)
-        self.latent = inversion.latent
+        self.latent, self.residual = inversion.latent, inversion.stationarity_residual
         self._at = inversion.linearisation or owner.problem.linearise(self.latent)
         self._leaf = self.latent.clone().requires_grad_(True)
         with torch.enable_grad():
@@ -156,7 +163,7 @@ class _LatentSimulation(Simulation):
 
 
 @dataclass(frozen=True)
-class WhiteBoxLatent(SimulatedEavesdropper):
+class SimulatedWhiteBox(SimulatedEavesdropper):
     """The paper's eavesdropper: inverts features over a generator's latents.
 
     Its gradient goes through the inner argmin (`hypergradient`); the inversion is amortised at the
