@@ -88,13 +88,11 @@ class FeatureClassifier(Linker):
         components: principal components kept, at most.
         weight_decay: of the regression.
         steps: of L-BFGS.
-        embed: features -> vectors that are classified instead, such as a public network's.
     """
 
     components: int = 256
     weight_decay: float = 1e-2
     steps: int = 50
-    embed: Callable[[Tensor], Tensor] | None = None
     name: ClassVar[str] = "feature_classifier"
 
     def fit(
@@ -106,13 +104,13 @@ class FeatureClassifier(Linker):
     ) -> Linking:
         """See `Linker`."""
         people, place = candidates(evidence, person)
-        vector = self._vector(evidence)
+        vector = evidence.flatten(1)
         mean = vector.mean(0)
         count = min(self.components, len(vector) - 1, vector.shape[1])
         basis = _principal(vector - mean, count, random)
 
         def reduce(rows: Tensor) -> Tensor:
-            return (self._vector(rows) - mean) @ basis
+            return (rows.flatten(1) - mean) @ basis
 
         reduced = reduce(evidence)
         weight = torch.zeros(count, len(people), dtype=reduced.dtype, device=reduced.device)
@@ -130,11 +128,6 @@ class FeatureClassifier(Linker):
         solver.step(loss)  # type: ignore[arg-type]
         weight, bias = weight.detach(), bias.detach()
         return Linking(people, lambda rows: reduce(rows) @ weight + bias)
-
-    def _vector(self, feature: Tensor) -> Tensor:
-        with torch.no_grad():
-            parts = feature.split(64)
-            return torch.cat([(self.embed(p) if self.embed else p).flatten(1) for p in parts])
 
 
 def _principal(centred: Tensor, count: int, random: torch.Generator) -> Tensor:

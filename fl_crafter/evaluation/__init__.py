@@ -1,7 +1,7 @@
 """Judge reconstructions against the private truth, which joins nowhere else."""
 
 from fl_crafter.evaluation.bootstrap import Resampling
-from fl_crafter.evaluation.detector import FaceDetector, detection_rate
+from fl_crafter.evaluation.detector import FaceDetector
 from fl_crafter.evaluation.evaluate import Evaluation, evaluate_run, read_crafting
 from fl_crafter.evaluation.evaluator import Evaluator, SFaceEvaluator
 from fl_crafter.evaluation.ledger import Ledger, Predictions, read_ledger
@@ -34,7 +34,6 @@ __all__ = [
     "SFaceEvaluator",
     "Setup",
     "Summary",
-    "detection_rate",
     "evaluate_run",
     "prepare_truth",
     "read_crafting",

@@ -71,10 +71,3 @@ def _enlarged(photo: Tensor) -> np.ndarray:
     pixels = (photo.detach().cpu().float().clamp(0, 1) * 255).round().byte()
     colours_last = np.ascontiguousarray(pixels.flip(0).permute(1, 2, 0).numpy())
     return cv2.resize(colours_last, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-
-
-def detection_rate(
-    image: Float[Tensor, "count 3 height width"], *, confidence: float = CERTAIN
-) -> float:
-    """Share of the images, in [0, 1], in which a fresh `FaceDetector` finds a face."""
-    return FaceDetector().detection_rate(image, confidence=confidence)

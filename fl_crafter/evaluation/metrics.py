@@ -93,13 +93,6 @@ def chance_of(hit: Bool[Tensor, "count people"], column: Int64[Tensor, "count"])
     return float((hit.double() @ frequency).mean())
 
 
-def pair_similarity(
-    one: Float[Tensor, "count dimensions"], other: Float[Tensor, "count dimensions"]
-) -> Float[Tensor, "count"]:
-    """Cosine of each pair of unit vectors."""
-    return (one * other).sum(1)
-
-
 def similarity_to_others(
     similarity: Float[Tensor, "count others"],
     identity: Int64[Tensor, "count"],

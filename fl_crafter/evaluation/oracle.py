@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -51,7 +50,6 @@ def train_oracle(
     start: SplitModel,
     *,
     settings: OracleTraining | None = None,
-    checkpoint: Path | None = None,
 ) -> CallableEvaluator:
     """Train a cosine classifier (Wang et al., 2017) on raw `eval_train` photographs.
 
@@ -62,7 +60,6 @@ def train_oracle(
         faces: the whole dataset; only its `eval_train` photographs are used.
         start: a public model whose weights are the start; it is left as it is.
         settings: see `OracleTraining`.
-        checkpoint: file to store the training state in and to resume from.
     """
     settings = settings or OracleTraining()
     train = faces.with_role(Role.EVAL_TRAIN)
@@ -94,6 +91,5 @@ def train_oracle(
         steps=settings.steps,
         title="oracle",
         settings=settings,
-        checkpoint=checkpoint,
     )
     return CallableEvaluator(freeze(embedding), name="oracle")

@@ -3,7 +3,6 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-PUBLISHED_WIDTHS = (128, 512, 1024, 512)
 SHIPPED_WIDTHS = (96, 192, 256, 256)
 
 

@@ -28,21 +28,6 @@ def random_flip(
     return torch.where(chosen.view(-1, 1, 1, 1), image.flip(3), image)
 
 
-def random_shift(
-    image: Float[Tensor, "batch 3 height width"], *, pixels: int, random: torch.Generator
-) -> Float[Tensor, "batch 3 height width"]:
-    """Move each image by up to `pixels` whole pixels in each direction, repeating its edge."""
-    batch, _, height, width = image.shape
-    padded = F.pad(image, [pixels] * 4, mode="replicate")
-    top = torch.randint(0, 2 * pixels + 1, (batch,), generator=random)
-    left = torch.randint(0, 2 * pixels + 1, (batch,), generator=random)
-    rows = top[:, None] + torch.arange(height)
-    columns = left[:, None] + torch.arange(width)
-    index = torch.arange(batch)[:, None, None]
-    moved = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2)
-
-
 def random_affine(
     image: Float[Tensor, "batch 3 height width"],
     *,

@@ -15,7 +15,6 @@ Change = Callable[..., Tensor]
 CHANGES: dict[str, Change] = {
     "grey": partial(augment.random_grey, share=0.5),
     "flip": augment.random_flip,
-    "shift": partial(augment.random_shift, pixels=3),
     "affine": partial(augment.random_affine, scale=0.2, degrees=20.0, shift=0.2),
     "light": partial(augment.random_light, amount=0.8),
     "erase": partial(augment.random_erase, side=5),
@@ -68,25 +67,9 @@ def test_half_are_mirrored() -> None:
     assert abs(float(mirrored.float().mean()) - 0.5) < 0.06
 
 
-def test_shifts_are_whole_pixels_that_repeat_the_edge() -> None:
-    ramp = torch.arange(8.0).expand(1, 3, 8, 8) / 8  # brighter to the right
-    changed = augment.random_shift(ramp.expand(200, 3, 8, 8), pixels=2, random=seeded(0))
-    seen = set()
-    for each in changed[:, 0, 0]:
-        moves = [m for m in range(-2, 3) if torch.equal(each, shifted(ramp[0, 0, 0], m))]
-        assert len(moves) == 1
-        seen.add(moves[0])
-    assert seen == {-2, -1, 0, 1, 2}
-
-
-def shifted(row: Tensor, move: int) -> Tensor:
-    return row[(torch.arange(8) + move).clamp(0, 7)]
-
-
 def test_no_amount_changes_nothing() -> None:
     image = images()
     still = [
-        augment.random_shift(image, pixels=0, random=seeded(0)),
         augment.random_affine(image, scale=0.0, degrees=0.0, shift=0.0, random=seeded(0)),
         augment.random_light(image, amount=0.0, random=seeded(0)),
         augment.random_zoom(image, amount=0.0, random=seeded(0)),
