@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fl_crafter.attacks.base import Attack
-
-DRAWN = 1000  # public faces
+    from fl_crafter.study.eavesdropper import Eavesdropper
 
 
 def attack(
@@ -55,91 +54,27 @@ def attack(
     holds; of an encoder of your own its decoder learns first, for minutes with the cpu budget.
     Stopped by Ctrl-C, it goes on with the same command.
     """
-    import torch
-
-    from fl_crafter.assets import load_encoder
-    from fl_crafter.attacks.suite import run_suite
-    from fl_crafter.cli.contact_sheet import write_contact_sheet
-    from fl_crafter.defences.configured import trained_defence
-    from fl_crafter.faces.images import read_images
-    from fl_crafter.models.split import SplitModel
-    from fl_crafter.progress import Remaining
-    from fl_crafter.study.knowledge import (
-        RELEARNING,
-        attacker_knowledge,
-        knowing,
-        of_trained,
-        with_defence,
-        with_encoder,
-        with_generator,
-    )
-    from fl_crafter.study.named import named_encoder, named_generator
-    from fl_crafter.study.points import parse_defence
-    from fl_crafter.tensor_files import write_safetensors
+    from fl_crafter.accelerator import default_device
+    from fl_crafter.study.eavesdropper import Eavesdropper, digest_of
     from fl_crafter.transcript import read_features
 
     chosen = _chosen(name, budget, adaptive=defence is not None)
     feature = read_features(features)
-    point = parse_defence(defence) if defence else None
-    trained = None
-    if point is not None and point.weights:
-        if encoder or weights:
-            raise InputError(
-                f"--defence {defence} brings an encoder of its own; leave --encoder and --weights "
-                "out."
-            )
-        trained = trained_defence(point.defence, Path(point.weights), device="cpu")
-    given = named_encoder(encoder) if encoder else None
-    model = given if isinstance(given, SplitModel) else None
-    own = given.encoder if isinstance(given, SplitModel) else given
-    if own is not None and model is None and defence is not None:
-        raise InputError(
-            "--defence needs the cloud model too; let the function of --encoder return "
-            "fl_crafter.cut(network, layer) or SplitModel(encoder, cloud)."
-        )
-    brings = None if trained is None else trained.model
-    made_by = brings.encoder if brings else load_encoder(weights).encoder if own is None else own
-    _check_shape(feature, features, made_by)
-    brought = named_generator(generator, size=64) if generator else None
-    photographs = read_images(public, size=64) if public else torch.zeros(0, 3, 64, 64)
-    parts = [part for part in (made_by, model and model.cloud, brought) if part is not None]
-    numbers = [value for part in parts for value in part.state_dict().values()]
-    asked = f"{budget} {defence} {point and point.fixed()} {_files(weights)} {seed} "
-    asked += " ".join(_digest(each) for each in (feature, photographs, *numbers))
+    eavesdropper = Eavesdropper.described(
+        defence=defence,
+        weights=weights,
+        encoder=encoder,
+        public=public,
+        generator=generator,
+        device=default_device(),
+    )
+    _check_shape(feature, features, eavesdropper.encoder)
+    asked = f"{budget} {seed} {digest_of(feature)} {eavesdropper.digest()}"
     digests = {each.name: hashlib.sha256(f"{asked} {each}".encode()).hexdigest() for each in chosen}
     files = {each.name: out / f"{each.name}.safetensors" for each in chosen}
     left = [each for each in chosen if _stored(files[each.name]) != digests[each.name]]
     if left:
-        random = torch.Generator().manual_seed(seed)
-        knowledge = attacker_knowledge(photographs, drawn=DRAWN, random=random, weights=weights)
-        steps = RELEARNING[budget]
-        if trained is not None:
-            knowledge = of_trained(knowledge, made_by, steps=steps, random=random)
-            knowledge = knowing(knowledge, trained, random=random)
-        elif point is not None:
-            knowledge = with_defence(
-                knowledge,
-                point.defence,
-                settings=point.settings,
-                random=random,
-                weights=weights,
-                model=model,
-            )
-        if own is not None:
-            knowledge = with_encoder(knowledge, own, steps=steps, random=random)
-        if brought is not None:
-            knowledge = with_generator(knowledge, brought)
-        knowledge = replace(knowledge, batch=min(knowledge.batch, len(feature)))
-        remaining = Remaining(len(left))
-        for each in left:
-            # randomness of its own, so that it does not matter which attacks were done before
-            random = torch.Generator().manual_seed(int(digests[each.name][:15], 16))
-            for _, result, _ in run_suite([each], feature, knowledge, random=random):
-                image = result.image.cpu().clamp(0, 1)
-                write_contact_sheet(image[:100], out / f"{each.name}.png")
-                known = {"digest": digests[each.name]}
-                write_safetensors(files[each.name], {"image": image}, metadata=known)
-            typer.echo(f"{each.name}: {remaining.part_done()}", err=True)
+        _run(left, feature, eavesdropper, out, budget=budget, seed=seed, digests=digests)
     seen = {name: path for name, path in files.items() if _stored(path) == digests[name]}
     if json:
         reconstructions = {name: str(path) for name, path in seen.items()}
@@ -150,6 +85,39 @@ def attack(
             typer.echo(f"{each}: {len(feature)} reconstructions in {out}")
         else:
             typer.echo(f"{each}: left out, this eavesdropper lacks what it needs (docs/attacks.md)")
+
+
+def _run(
+    attacks: "list[Attack]",
+    feature: "Tensor",
+    eavesdropper: "Eavesdropper",
+    out: Path,
+    *,
+    budget: str,
+    seed: int,
+    digests: dict[str, str],
+) -> None:
+    """Run attacks one after the other; each leaves its pictures as it ends."""
+    import torch
+
+    from fl_crafter.attacks.suite import run_suite
+    from fl_crafter.cli.contact_sheet import write_contact_sheet
+    from fl_crafter.progress import Remaining
+    from fl_crafter.tensor_files import write_safetensors
+
+    knowledge = eavesdropper.knowledge(budget=budget, random=torch.Generator().manual_seed(seed))
+    knowledge = replace(knowledge, batch=min(knowledge.batch, len(feature)))
+    feature = feature.to(knowledge.device)
+    remaining = Remaining(len(attacks))
+    for each in attacks:
+        # randomness of its own, so that it does not matter which attacks were done before
+        random = torch.Generator().manual_seed(int(digests[each.name][:15], 16))
+        for _, result, _ in run_suite([each], feature, knowledge, random=random):
+            image = result.image.cpu().clamp(0, 1)
+            write_contact_sheet(image[:100], out / f"{each.name}.png")
+            known = {"digest": digests[each.name]}
+            write_safetensors(out / f"{each.name}.safetensors", {"image": image}, metadata=known)
+        typer.echo(f"{each.name}: {remaining.part_done()}", err=True)
 
 
 def _chosen(name: list[str] | None, budget: str, *, adaptive: bool) -> "list[Attack]":
@@ -180,17 +148,6 @@ def _check_shape(feature: "Tensor", features: Path, encoder: "nn.Module") -> Non
             f"{features} holds features of shape {list(feature.shape[1:])}, but the encoder's is "
             f"{list(shape)}; name the right one with --weights or --encoder."
         )
-
-
-def _files(weights: Path | None) -> list[str]:
-    """What is in a folder of weights."""
-    from fl_crafter.files import file_hash
-
-    return [file_hash(path) for path in sorted(weights.glob("*.safetensors"))] if weights else []
-
-
-def _digest(feature: "Tensor") -> str:
-    return hashlib.sha256(feature.double().cpu().numpy().tobytes()).hexdigest()
 
 
 def _stored(path: Path) -> str | None:

@@ -166,7 +166,7 @@ def test_features_of_an_encoder_of_ones_own_are_attacked(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fl_crafter.cli.attack.DRAWN", 80)
+    monkeypatch.setattr("fl_crafter.study.eavesdropper.DRAWN", 80)
     monkeypatch.setitem(RELEARNING, "smoke", 25)
     photographs = tmp_path / "public"
     photographs.mkdir()
@@ -222,7 +222,7 @@ def test_attack_writes_what_it_sees(run: Callable[..., Result], tmp_path: Path) 
 def test_attacks_that_are_done_are_kept(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fl_crafter.cli.attack.DRAWN", 40)
+    monkeypatch.setattr("fl_crafter.study.eavesdropper.DRAWN", 40)
     record = transcript(tmp_path / "transcript.safetensors")
     out, alone = tmp_path / "out", tmp_path / "alone"
     both = ("--attack", "average_face", "--attack", "black_box_decoder")
@@ -258,7 +258,7 @@ def test_a_setting_of_the_defence_and_a_trained_one_are_known(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fl_crafter.cli.attack.DRAWN", 80)
+    monkeypatch.setattr("fl_crafter.study.eavesdropper.DRAWN", 80)
     out, wanted = tmp_path / "out", ("--budget", "smoke", "--attack", "un_crafter_ridge")
     record, seen = transcript(tmp_path / "transcript.safetensors"), []
     for deviation in ("0.01", "5"):
