@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,9 +74,9 @@ class FeatureStore:
         self.capacity = capacity
         folder.mkdir(parents=True, exist_ok=True)
         self._messages: dict[tuple[Purpose, int, int], StoredMessage] = {}
+        self._rows: Counter[int] = Counter()  # of training, by client
         for path in sorted(folder.glob("*.safetensors")):
-            message = _read(path)
-            self._messages[message.purpose, message.round, message.client] = message
+            self._note(_read(path))
 
     def add(self, payload: Payload) -> None:
         """Keep one message; a client's message of the same round and purpose is kept once.
@@ -96,10 +97,14 @@ class FeatureStore:
         }
         tensors = {"feature": _smallest(payload.feature), **side}
         write_safetensors(path, tensors, metadata={"format": FORMAT, "message": json.dumps(stated)})
-        self._messages[key] = StoredMessage(
-            path, payload.client, payload.round, payload.purpose, **side
-        )
-        self._forget(payload.round)
+        self._note(StoredMessage(path, payload.client, payload.round, payload.purpose, **side))
+        if self._rows.total() > self.capacity:
+            self._forget(payload.round)
+
+    def _note(self, message: StoredMessage) -> None:
+        self._messages[message.purpose, message.round, message.client] = message
+        if message.purpose == Purpose.TRAIN:
+            self._rows[message.client] += len(message.labels)
 
     def messages(self, purpose: Purpose) -> list[StoredMessage]:
         """All messages of one purpose, by round and client."""
@@ -107,15 +112,12 @@ class FeatureStore:
         return [self._messages[key] for key in sorted(found)]
 
     def _forget(self, current: int) -> None:
-        rows: dict[int, int] = {}
         training = self.messages(Purpose.TRAIN)
-        for message in training:
-            rows[message.client] = rows.get(message.client, 0) + len(message.labels)
-        while sum(rows.values()) > self.capacity and len(training) > 1:
-            largest = max(rows, key=lambda client: rows[client])
+        while self._rows.total() > self.capacity and len(training) > 1:
+            largest = max(self._rows, key=lambda client: self._rows[client])
             oldest = next(message for message in training if message.client == largest)
             training.remove(oldest)
-            rows[largest] -= len(oldest.labels)
+            self._rows[largest] -= len(oldest.labels)
             if oldest.round == current:
                 _log.warning(
                     "the store of %d rows forgets features of round %d before they are learnt "

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fl_crafter.attacks.base import AttackerKnowledge
+from fl_crafter.chunks import in_chunks
+from fl_crafter.picture import as_bytes
 from fl_crafter.training.decoder import DecoderTraining, train_decoder
 
 
@@ -48,7 +50,7 @@ def fine_tune(
     trained, figures = train_decoder(
         decoder,
         knowledge.encoder,
-        (image * 255).round().byte(),
+        as_bytes(image),
         feature=feature,
         settings=settings,
         title=title,
@@ -60,5 +62,4 @@ def decode(
     decoder: nn.Module, feature: Float[Tensor, "count channels rows columns"]
 ) -> Float[Tensor, "count 3 height width"]:
     """Images in [0, 1], without gradient, at bounded memory."""
-    with torch.no_grad():
-        return torch.cat([decoder(part) for part in feature.split(64)])
+    return in_chunks(decoder, feature)

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
+from fl_crafter.chunks import in_chunks
+
 Release = Callable[[Tensor], Tensor]
 BATCH = 64
 
@@ -93,8 +95,7 @@ def features_of(
 ) -> Float[Tensor, "count channels rows columns"]:
     """Clean features, where the encoder computes, without gradient, at bounded memory."""
     reference = next(encoder.parameters(), image)
-    with torch.no_grad():
-        return torch.cat([encoder(part.to(reference)) for part in image.split(BATCH)])
+    return in_chunks(lambda part: encoder(part.to(reference)), image, BATCH)
 
 
 def _ask(

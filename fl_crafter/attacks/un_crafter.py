@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.attacks.black_box import BlackBoxDecoder
 from fl_crafter.attacks.queries import BATCH, Queries
+from fl_crafter.chunks import in_chunks
 from fl_crafter.models.decoder import Rescaled, ResidualBlock
 from fl_crafter.randomness import seeded
 from fl_crafter.training.loop import cosine_rate
@@ -124,8 +125,7 @@ class NetworkRegression(Regression):
         adam = torch.optim.Adam(network.parameters(), betas=(0.9, 0.99))
 
         def estimate(feature: Tensor) -> Tensor:
-            with torch.no_grad():
-                return torch.cat([mean + spread * network(part) for part in feature.split(BATCH)])
+            return mean + spread * in_chunks(network, feature, BATCH)
 
         errors, best = [], {}
         for index in range(self.steps):

@@ -12,8 +12,6 @@ from fl_crafter.cli import train
 from fl_crafter.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from fl_crafter.assets.trained import TrainedParts
     from fl_crafter.faces.record import Faces
     from fl_crafter.models.split import SplitModel
@@ -50,6 +48,7 @@ def advlearn(
     """Train an encoder against the decoder that inverts it (Xiao et al., AAAI 2020)."""
     from fl_crafter.assets.trained import ADVLEARN
     from fl_crafter.faces.record import Role
+    from fl_crafter.picture import as_bytes
     from fl_crafter.training.advlearn import AdvLearnTraining, train_advlearn
 
     settings = AdvLearnTraining(privacy_weight, rounds, phase_steps, seed=seed)
@@ -60,8 +59,8 @@ def advlearn(
     figures = train_advlearn(
         run.parts.model,
         decoder,
-        _bytes(run.faces.with_role(Role.PUBLIC).image),
-        _bytes(private.image),
+        as_bytes(run.faces.with_role(Role.PUBLIC).image),
+        as_bytes(private.image),
         private.attributes,
         settings=settings,
         checkpoint=run.checkpoint,
@@ -90,6 +89,7 @@ def disco(
 
     from fl_crafter.assets.trained import DISCO, DISCO_RANDOM
     from fl_crafter.faces.record import Role
+    from fl_crafter.picture import as_bytes
     from fl_crafter.training.disco import DiscoTraining, train_disco
 
     settings = DiscoTraining(privacy_weight, ratio, steps, seed=seed)
@@ -104,7 +104,7 @@ def disco(
         run.parts.model,
         run.parts.pruner,
         decoder,
-        _bytes(labelled.image),
+        as_bytes(labelled.image),
         labelled.attributes,
         settings=settings,
         checkpoint=run.checkpoint,
@@ -136,6 +136,7 @@ def tiprdc(
     from fl_crafter.faces.record import Role
     from fl_crafter.models.information import InformationCritic
     from fl_crafter.models.resnet import resnet_tail
+    from fl_crafter.picture import as_bytes
     from fl_crafter.training.tiprdc import TiprdcTraining, train_tiprdc
 
     settings = TiprdcTraining(privacy_weight, classifier_steps, steps, head_steps, seed=seed)
@@ -149,7 +150,7 @@ def tiprdc(
         run.parts.model,
         resnet_tail(shape.widths, shape.strides, outputs=len(known)).to(device),
         InformationCritic(len(known), widths=shape.widths, strides=shape.strides).to(device),
-        _bytes(own.image),
+        as_bytes(own.image),
         person,
         own.attributes,
         settings=settings,
@@ -251,10 +252,6 @@ def _begin(
     )
     parts.module().to(device)
     return _Run(parts, victim, faces, data, out, settings)
-
-
-def _bytes(image: "Tensor") -> "Tensor":
-    return (image * 255).round().byte()
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (advlearn, disco, tiprdc)

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from fl_crafter.files import replacing
+from fl_crafter.picture import as_bytes
 
 
 def write_contact_sheet(
@@ -19,6 +20,6 @@ def write_contact_sheet(
     padded = torch.zeros(rows * columns, 3, height, width)
     padded[:count] = image
     grid = padded.view(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
-    pixels = (grid.reshape(rows * height, columns * width, 3) * 255).round().byte().numpy()
+    pixels = as_bytes(grid.reshape(rows * height, columns * width, 3)).numpy()
     with replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")

@@ -183,12 +183,13 @@ def _public(data: str, root: Path) -> tuple[Any, Any]:
     """All public photographs as bytes, and their record."""
     from fl_crafter.faces.open import open_faces
     from fl_crafter.faces.record import Role
+    from fl_crafter.picture import as_bytes
 
     # the usual number of private people stays out; two photographs are the fewest a reader takes
     faces = open_faces(data, root, size=64, photos_per_person=2).with_role(Role.PUBLIC)
     if not len(faces):
         raise InputError(f"{data} in {root} has no public photographs; take another dataset.")
-    return (faces.image * 255).round().byte(), faces
+    return as_bytes(faces.image), faces
 
 
 def _write_card(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fl_crafter.assets import load_amortiser, load_decoder, load_generator
 from fl_crafter.assets.trained import DISCO, DISCO_RANDOM, TRAINED, load_trained
+from fl_crafter.chunks import in_chunks
 from fl_crafter.defences.base import Defence
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
 from fl_crafter.defences.crafter.latent import CrafterLatent
@@ -241,8 +242,7 @@ def _pixels(
     encoder: nn.Module, public_feature: Tensor, weight: float, weights: Path | None
 ) -> SimulatedWhiteBox:
     decoder = load_decoder("decoder", weights).to(public_feature.device)
-    with torch.no_grad():
-        seen = torch.cat([decoder(part) for part in public_feature.split(64)])
+    seen = in_chunks(decoder, public_feature)
     space = PixelSpace(seen)
     return SimulatedWhiteBox(
         generator=space,

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from fl_crafter.assets import load_decoder
+from fl_crafter.chunks import in_chunks
 from fl_crafter.defences.configured import NAMES, DefenceSettings, build_defence
 from fl_crafter.defences.crafter.crafter import Crafter
 from fl_crafter.defences.crafter.latent import CrafterLatent
@@ -111,8 +112,7 @@ def simulated_observer(
             "generated-images, or set release-false-match to 0."
         )
     decoder = load_decoder("decoder", weights).to(public_feature.device)
-    with torch.no_grad():
-        seen = torch.cat([decoder(part) for part in public_feature.split(64)])
+    seen = in_chunks(decoder, public_feature)
     order = torch.randperm(len(seen), generator=random).to(seen.device)
     fitted, held_out = seen[order].tensor_split(2)
     recogniser = EigenRecogniser(encoder, fitted)

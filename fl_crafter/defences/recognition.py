@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from fl_crafter.chunks import in_chunks
+
 BATCH = 64
 
 
@@ -49,9 +51,8 @@ class EigenRecogniser:
         """Unit vectors of pictures in [0, 1]."""
         return F.normalize((self._feature(picture) - self.mean) @ self.axes, dim=1)
 
-    @torch.no_grad()
     def _feature(self, picture: Tensor) -> Tensor:
-        return torch.cat([self.encoder(part).flatten(1) for part in picture.split(BATCH)])
+        return in_chunks(self.encoder, picture, BATCH).flatten(1)
 
 
 def limit_for(

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fl_crafter.chunks import in_chunks
 from fl_crafter.defences.base import Defence, Protected, utility_loss
 
 Embedding = Callable[[Tensor], Tensor]
@@ -43,9 +44,7 @@ class Substitution(Defence):
         self.public_feature = public_feature
         self.neighbours = neighbours
         self.embedding = embedding or _flat
-        with torch.no_grad():
-            parts = [self.embedding(part) for part in public_feature.split(256)]
-        self._public = torch.cat(parts).flatten(1)
+        self._public = in_chunks(self.embedding, public_feature, 256).flatten(1)
 
     def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
         """See `Defence`; `random` is not used."""

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from fl_crafter.chunks import in_chunks
 from fl_crafter.evaluation.detector import FaceDetector
 from fl_crafter.evaluation.opencv import IDENTITY_NETWORK, model_file, opencv, quiet
 
@@ -88,9 +89,7 @@ class CallableEvaluator(Evaluator):
         Raises:
             ValueError: the function does not return one finite vector for each image.
         """
-        with torch.no_grad():
-            parts = [self.function(part) for part in image.split(self.batch_size)]
-        vector = torch.cat(parts).detach().cpu().float()
+        vector = in_chunks(self.function, image, self.batch_size).cpu().float()
         if vector.shape != (len(image), vector.shape[-1]) or not bool(vector.isfinite().all()):
             raise ValueError(
                 f"evaluator {self.name} made {tuple(vector.shape)} of {len(image)} images; it must "

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fl_crafter.chunks import in_chunks
+
 
 @dataclass(frozen=True)
 class GeneratorShape:
@@ -66,8 +68,7 @@ class ImageGenerator(nn.Module, ABC):
         """`count` images of latents drawn from N(0, I), without gradients."""
         latent = torch.randn(count, self.latent_size, generator=random)
         reference = next(self.parameters(), next(self.buffers(), latent))
-        with torch.no_grad():
-            return torch.cat([self(part) for part in latent.to(reference).split(128)])
+        return in_chunks(self, latent.to(reference), 128)
 
 
 class Generator(ImageGenerator):

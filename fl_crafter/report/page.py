@@ -1,18 +1,14 @@
 """Write the report: one HTML page that holds everything it shows and asks for nothing."""
 
-import io
-from base64 import b64encode
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from jaxtyping import UInt8
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
-from torch import Tensor
 
 from fl_crafter.evaluation import WORST_CASE, Summary
 from fl_crafter.files import write_text
+from fl_crafter.picture import data_uri
 from fl_crafter.report import words
 from fl_crafter.report.pictures import Pictures
 from fl_crafter.report.plot import trade_off
@@ -101,13 +97,6 @@ def picture_rows(summary: Summary, pictures: Pictures) -> list[dict[str, object]
 def _verdict(pictures: Pictures, defence: str, attack: str, place: int) -> bool | None:
     named = pictures.named.get((defence, attack))
     return None if named is None else bool(named[place])
-
-
-def data_uri(image: UInt8[Tensor, "3 height width"]) -> str:
-    """An image as a PNG that lives inside the page."""
-    buffer = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).numpy()).save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def package_version() -> str:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from fl_crafter.errors import InputError
 from fl_crafter.evaluation import Evaluation, PrivateTruth
+from fl_crafter.picture import as_bytes
 from fl_crafter.tensor_files import write_safetensors
 
 Shown = tuple[str, str]  # defence, attack
@@ -101,8 +102,3 @@ def choose_pictures(
             reconstruction[defence, attack] = as_bytes(judgement.image[row])
             named[defence, attack] = evaluation.named(attack)[row]
     return Pictures(as_bytes(truth.faces.image[truth.test[chosen]]), reconstruction, named)
-
-
-def as_bytes(image: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-    """Images in [0, 1] as bytes."""
-    return (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)

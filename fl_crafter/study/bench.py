@@ -12,6 +12,7 @@ from torch import Tensor
 from fl_crafter.accelerator import default_device
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.attacks.queries import features_of
+from fl_crafter.chunks import in_chunks
 from fl_crafter.defences.any_encoder import InOwnShape
 from fl_crafter.defences.base import Defence, Protected
 from fl_crafter.defences.configured import build_defence
@@ -161,8 +162,7 @@ class Bench:
 
     def predict(self, feature: Float[Tensor, "count channels rows columns"]) -> Tensor:
         """The cloud model's logits, in the processor's memory."""
-        with torch.no_grad():
-            return torch.cat([self.model.cloud(part).cpu() for part in feature.split(CHUNK)])
+        return in_chunks(self.model.cloud, feature).cpu()
 
 
 def protect(

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fl_crafter.study.bench import CHUNK, Bench
+from fl_crafter.chunks import in_chunks
+from fl_crafter.study.bench import Bench
 from fl_crafter.training.cloud import CloudTraining, train_cloud, with_head
 
 EPOCHS = {"smoke": 1, "cpu": 4, "gpu": 4}
@@ -34,5 +35,4 @@ def develop(
     cloud = with_head(bench.model.cloud, attributes=labels.shape[1], random=random)
     settings = CloudTraining(epochs=epochs or EPOCHS[bench.plan.budget])
     train_cloud(cloud, theirs.__getitem__, labels, settings=settings, random=random)
-    with torch.no_grad():
-        return torch.cat([cloud(part) for part in released.split(CHUNK)]).cpu()
+    return in_chunks(cloud, released).cpu()

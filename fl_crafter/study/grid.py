@@ -19,6 +19,7 @@ from fl_crafter.evaluation.setup_checks import are_strangers, check_setup
 from fl_crafter.faces import celeba
 from fl_crafter.files import write_text
 from fl_crafter.machine import machine, versions
+from fl_crafter.picture import as_bytes
 from fl_crafter.progress import Remaining
 from fl_crafter.study.audit import audit
 from fl_crafter.study.bench import Bench, open_bench
@@ -107,17 +108,13 @@ def _write_pictures(out: Path, bench: Bench, cell: Cell, pictures: Pictures) -> 
     for place, person in enumerate(bench.identity.tolist()):
         first.setdefault(person, place)
     row = torch.tensor(sorted(first.values())[:SHOWN_PEOPLE])
-    tensors = {"raw": _as_bytes(bench.faces.image[bench.test[row]])}
+    tensors = {"raw": as_bytes(bench.faces.image[bench.test[row]])}
     for attack, image in pictures.items():
-        tensors[f"reconstruction/{cell.point}/{attack}"] = _as_bytes(image[row])
+        tensors[f"reconstruction/{cell.point}/{attack}"] = as_bytes(image[row])
         hit = cell.judged[bench.main][attack].guess.within(1)
         tensors[f"named/{cell.point}/{attack}"] = hit[row]
     path = out / "pictures" / f"{cell.point}-seed{cell.seed}.safetensors"
     write_safetensors(path, tensors, metadata={"format": "fl-crafter pictures"})
-
-
-def _as_bytes(image: torch.Tensor) -> torch.Tensor:
-    return (image * 255).round().to(torch.uint8)
 
 
 def evaluate(

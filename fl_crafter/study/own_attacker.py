@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from fl_crafter.assets.trained import DECODER_WIDTHS
 from fl_crafter.attacks.queries import features_of
+from fl_crafter.chunks import in_chunks
 from fl_crafter.defences.base import Defence
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.evaluation.metrics import mean_auc
@@ -22,6 +23,7 @@ from fl_crafter.faces.record import Faces, Role
 from fl_crafter.models.decoder import ConvolutionalDecoder, Rescaled
 from fl_crafter.models.resnet import resnet_tail
 from fl_crafter.models.split import SplitModel
+from fl_crafter.picture import as_bytes
 from fl_crafter.randomness import seeded
 from fl_crafter.training.decoder import DecoderTraining, train_decoder
 from fl_crafter.training.loop import Trainable, run_training
@@ -65,8 +67,7 @@ def released(
         random: of the defence.
     """
     clean = features_of((defence.model or model).encoder, image)
-    with torch.no_grad():
-        return torch.cat([defence.protect(part, random=random).feature for part in clean.split(64)])
+    return in_chunks(lambda part: defence.protect(part, random=random).feature, clean)
 
 
 def utility_auc(defence: Defence, model: SplitModel, faces: Faces, *, seed: int) -> float:
@@ -74,8 +75,7 @@ def utility_auc(defence: Defence, model: SplitModel, faces: Faces, *, seed: int)
     test = faces.with_role(Role.EVAL_TEST)
     feature = released(defence, model, test.image, random=torch.Generator().manual_seed(seed))
     cloud = (defence.model or model).cloud
-    with torch.no_grad():
-        score = torch.cat([cloud(part).cpu() for part in feature.split(64)])
+    score = in_chunks(cloud, feature).cpu()
     return float(mean_auc(score, test.attributes, torch.ones(1, len(test), dtype=torch.float64))[0])
 
 
@@ -110,7 +110,7 @@ def _new_decoder(
     decoder, _ = train_decoder(
         Rescaled(fresh, feature).to(feature.device),
         encoder,
-        (public * 255).round().byte(),
+        as_bytes(public),
         feature=feature,
         settings=DecoderTraining(
             steps=how.steps,
@@ -127,8 +127,7 @@ def _pixel_error(
     decoder: nn.Module, defence: Defence, model: SplitModel, image: Tensor, how: OwnAttacker
 ) -> float:
     feature = released(defence, model, image, random=how.random(Role.EVAL_TEST))
-    with torch.no_grad():
-        rebuilt = torch.cat([decoder(part).cpu() for part in feature.split(64)])
+    rebuilt = in_chunks(decoder, feature).cpu()
     return float((rebuilt - image).square().mean())
 
 

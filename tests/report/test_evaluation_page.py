@@ -17,10 +17,10 @@ from fl_crafter.evaluation.results import (
     WorstCase,
     write_results,
 )
+from fl_crafter.picture import data_uri
 from fl_crafter.report import Pictures
 from fl_crafter.report.evaluation_page import render_evaluation
 from fl_crafter.report.grid_plot import BOTTOM, LEFT, LETTER, RIGHT, TOP, grid_plot
-from fl_crafter.report.page import data_uri
 from fl_crafter.report.viewer import viewer
 from fl_crafter.study.table import markdown
 from tests.report.conftest import identified

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from fl_crafter.evaluation import WORST_CASE
+from fl_crafter.picture import data_uri
 from fl_crafter.report import render_report, words, write_report
-from fl_crafter.report.page import data_uri
 
 
 class Text(HTMLParser):

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fl_crafter.chunks import in_chunks
 from fl_crafter.defences.crafter.pixels import PixelSpace
 from fl_crafter.inversion.hypergradient import hypergradient
 from fl_crafter.inversion.inverters import LevenbergMarquardt
@@ -125,8 +126,7 @@ class SimulatedDecoder(SimulatedEavesdropper):
     def prior(self, count: int, *, random: torch.Generator) -> Tensor:
         """See `SimulatedEavesdropper`."""
         chosen = torch.randint(len(self.public_feature), (count,), generator=random)
-        with torch.no_grad():
-            return torch.cat([self.decoder(part) for part in self.public_feature[chosen].split(64)])
+        return in_chunks(self.decoder, self.public_feature[chosen])
 
 
 class _LatentSimulation(Simulation):

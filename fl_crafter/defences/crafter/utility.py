@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fl_crafter.chunks import in_chunks
 from fl_crafter.defences.base import utility_loss
 
 
@@ -62,9 +63,7 @@ class TaskUtility(Utility):
         public_feature: Float[Tensor, "count channels rows columns"],
     ) -> None:
         self.model = model
-        with torch.no_grad():
-            output = torch.cat([model(part) for part in public_feature.split(256)])
-        self._scale = output.std(0).clamp_min(1e-6)
+        self._scale = in_chunks(model, public_feature, 256).std(0).clamp_min(1e-6)
 
     def __call__(
         self, feature: Float[Tensor, "batch channels rows columns"]

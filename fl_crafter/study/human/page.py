@@ -1,7 +1,5 @@
 """The page that raters open: one file, no server, no truth."""
 
-import base64
-import io
 import json
 import secrets
 from collections.abc import Sequence
@@ -11,11 +9,11 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from fl_crafter.errors import InputError
 from fl_crafter.files import write_text
+from fl_crafter.picture import as_bytes, data_uri
 from fl_crafter.study.human.score import NONE, Key
 
 _MARK = "/*STUDY*/"
@@ -78,12 +76,12 @@ def write_page(questionnaire: Questionnaire, page: Path, key: Path) -> None:
         question = questionnaire.questions[place]
         if not NONE <= question.person < count:
             raise InputError(f"person={question.person} is not shown; give {NONE} to {count - 1}.")
-        shown.append({"name": name, "image": _data_address(question.image)})
+        shown.append({"name": name, "image": data_uri(as_bytes(question.image))})
         truth[name], condition[name] = question.person, question.condition
     content = {
         "study": study,
         "contact": questionnaire.contact,
-        "people": [[_data_address(each) for each in own] for own in questionnaire.people],
+        "people": [[data_uri(as_bytes(each)) for each in own] for own in questionnaire.people],
         "questions": shown,
     }
     # "</script>" or "<!--" in a text would end the page's data
@@ -91,11 +89,3 @@ def write_page(questionnaire: Questionnaire, page: Path, key: Path) -> None:
     template = files("fl_crafter.study.human").joinpath("page.html").read_text("utf-8")
     write_text(page, template.replace(_MARK, data))
     Key(study=study, people=count, truth=truth, condition=condition).write(key)
-
-
-def _data_address(image: Float[Tensor, "3 height width"]) -> str:
-    """A picture as an address that holds it, so that nothing is fetched."""
-    pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    written = io.BytesIO()
-    Image.fromarray(pixels).save(written, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode("ascii")
