@@ -68,7 +68,7 @@ class SimulationConfig:
         value_limit: largest absolute value in a feature that the server takes.
         norm_limit: largest root mean square of a feature that the server takes.
         timeout: seconds that the server waits for the replies of one request.
-        cloud_epochs: passes over all features so far, each round.
+        cloud_epochs: passes, each round, over its features and those that `replay_rows` draws.
         cloud_batch_size: features per update of the cloud model.
         cloud_learning_rate: Adam's, of the layers trained before.
         cloud_head_rate: Adam's, of the last layer.

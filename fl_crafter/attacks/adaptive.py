@@ -30,13 +30,15 @@ class AdaptiveDecoder(Attack):
         steps: of training.
         batch_size: faces per step.
         learning_rate: peak of the schedule.
-        start: what is trained. `prepared` is the decoder of clean features, the best start where
-            the defence leaves a face in its place, on features as they are or brought to the spread
-            of clean ones, or the one that a trained defence played against and stores: what draws
-            the attacker's own faces best. Two start from
-            random weights: `convolutional`, and `dense`, which does not need the feature's layout.
-            `generator` re-tunes the generator and the amortiser before it, and so keeps a prior of
-            faces.
+        start: what is trained:
+
+            - `prepared`: of three decoders the one that draws the attacker's own faces best, which
+              are that of clean features, the same on features brought to the spread of clean ones,
+              and the one that a trained defence played against and stores;
+            - `convolutional` and `dense`: random weights; the latter does not need the feature's
+              layout;
+            - `generator`: generator and amortiser are re-tuned together, which keeps a prior of
+              faces.
     """
 
     images: int = 400

@@ -133,9 +133,9 @@ def unfit(
     *,
     wire: torch.dtype | None = None,
 ) -> str:
-    """Why features must not leave, for a sentence; empty where they may.
+    """Why features must not leave, as the beginning of a sentence; empty where they may.
 
-    A release gate's word, which is about rows, is left to whoever can leave rows out.
+    What a release gate says is about single rows, and is left to whoever can leave rows out.
 
     Args:
         protected: what the defence made.

@@ -1,4 +1,4 @@
-"""Build a defence for a target, and whom a device looks at its releases with."""
+"""Build a defence for a target, and the observer by which a device checks its releases."""
 
 from copy import copy
 from dataclasses import replace
@@ -90,7 +90,7 @@ def simulated_observer(
     random: torch.Generator,
     weights: Path | None = None,
 ) -> Unseen:
-    """Whom a release must not show a person to: the shipped decoder, with a limit from the public.
+    """The eavesdropper that must not recognise anybody in a release; its limit is the public's.
 
     Args:
         encoder: the encoder that made the features.

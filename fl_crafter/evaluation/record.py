@@ -36,7 +36,7 @@ class ChanceOfRates(Chance):
     """The same with verification.
 
     Attributes:
-        tar_far_1e2: share accepted where 1% of wrong claims are; None in results of before it was
+        tar_far_1e2: share accepted where 1% of wrong claims are; None in results from before it was
             measured.
         tar_far_1e3: the same at 0.1%.
     """

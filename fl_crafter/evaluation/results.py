@@ -116,7 +116,7 @@ class WorstCase(Rates):
         roc: true acceptance rate by the false acceptance rate of each attack.
         utility_auc: of the released features, with the cloud model as it was (deployment).
         development_auc: with the cloud model that went on learning from released features; None
-            in results of before it was measured.
+            in results from before it was measured.
     """
 
     evaluator: str

@@ -11,7 +11,7 @@ class Critic(nn.Module):
     Args:
         widths: channels of the stride-2 convolutions; published (64, 128, 256, 512).
         image_size: side of the images in pixels.
-        channels: image channels, 6 for a critic of image pairs.
+        channels: of the images; of pairs, those of both together.
         kernel: side of the kernels.
         norm: instance normalisation from the second convolution on.
     """

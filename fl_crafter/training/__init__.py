@@ -1,1 +1,1 @@
-"""Training of the weights that ship with the package, on public faces."""
+"""Training: of the weights that ship with the package, of baselines, and of a cloud model."""

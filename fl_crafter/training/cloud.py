@@ -85,15 +85,15 @@ def train_cloud(
     weight: Float[Tensor, "count"] | None = None,
     round: int = 1,
 ) -> float:
-    """Train the cloud model, in place, on all features at hand.
+    """Train the cloud model, in place, on features.
 
     Batch normalisation stays in evaluation mode: it keeps the statistics of the many public faces
     rather than those of a few private ones. Labels that are nan count for nothing.
 
     Args:
         cloud: features -> one logit per attribute.
-        feature: positions -> features, of every feature received so far, so that no round is
-            forgotten; they are fetched batch by batch.
+        feature: positions -> features, fetched batch by batch; a federation hands over those of
+            this round and a draw of the earlier ones, so that no round is forgotten.
         labels: 0 or 1, or nan.
         settings: see `CloudTraining`.
         random: draws the order of the rows, and what dropout drops.
