@@ -57,6 +57,10 @@ def evaluate(
             min=0, help="Photographs protected together; 0 takes what is usual for the defence."
         ),
     ] = 0,
+    drawn: Annotated[
+        int,
+        typer.Option(min=0, help="Drawn faces that defences hold instead of public photographs."),
+    ] = 0,
     size: Annotated[int, typer.Option(help="Side of the photographs in pixels.")] = 64,
     appearance_only: Annotated[
         bool,
@@ -97,6 +101,7 @@ def evaluate(
         releases=releases,
         crafting_steps=crafting_steps,
         batch=batch,
+        drawn=drawn,
         size=size,
         public_data=public_data,
         public_root=str(public_root.resolve()) if public_root else "",

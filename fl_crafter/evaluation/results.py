@@ -160,6 +160,7 @@ class Results(Record):
         uploads: photographs of a person that were attacked together.
         releases: of each, likewise.
         batch: photographs that were protected together; 0: the usual number of each defence.
+        drawn: faces of the shipped generator that defences held; 0: they held photographs.
         size: side of the photographs in pixels.
         public_data: dataset of the public photographs; empty for `dataset` itself.
         learnt: what the cloud model learnt from, in words; empty in results of before it was told.
@@ -190,6 +191,7 @@ class Results(Record):
     uploads: int = 1
     releases: int = 1
     batch: int = 0
+    drawn: int = 0
     size: int = 64
     public_data: str = ""
     learnt: str = ""

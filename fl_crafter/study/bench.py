@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fl_crafter.accelerator import default_device
+from fl_crafter.assets import load_generator
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.attacks.queries import features_of
 from fl_crafter.chunks import in_chunks
@@ -194,7 +195,7 @@ def open_bench(plan: Plan) -> Bench:
     )
     public = public_photographs(plan, faces)
     held = len(public) - len(public) // QUERY_SHARE
-    plan.check_points(faces, public=held)
+    plan.check_points(faces, public=plan.drawn or held)
     model, learnt = victim(plan, faces, public)
     judges = [given.get(name) or train_oracle(faces, model) for name in plan.evaluators]
     evaluators = {judge.name: judge for judge in judges}
@@ -204,7 +205,10 @@ def open_bench(plan: Plan) -> Bench:
     check_classes(faces.attributes[first.test[chosen]])  # before attacks that take hours
     device = default_device()
     model = model.to(device)
-    feature = features_of(model.encoder, public.image[:held])
+    known = public.image[:held]
+    if plan.drawn:
+        known = load_generator().sample(plan.drawn, random=torch.Generator().manual_seed(0))
+    feature = features_of(model.encoder, known)
     knowledge = attacker_knowledge(
         public.image,
         device=device,

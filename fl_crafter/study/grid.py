@@ -234,6 +234,7 @@ def _results(
         uploads=plan.uploads,
         releases=plan.releases,
         batch=plan.batch,
+        drawn=plan.drawn,
         size=plan.size,
         public_data=plan.public_data,
         learnt=bench.learnt,

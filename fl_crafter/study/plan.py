@@ -54,6 +54,8 @@ class Plan:
         releases: of each of these photographs, which are attacked together likewise.
         crafting_steps: most steps of Crafter and its variants.
         batch: photographs that a client protects together; 0: as many as is usual for the defence.
+        drawn: faces drawn from the shipped generator that defences hold in place of public
+            photographs, as `protect` does; 0: they hold photographs.
         size: side of the photographs in pixels.
         public_data: dataset that the public photographs are from; empty for `data` itself.
         public_root: its folder.
@@ -78,6 +80,7 @@ class Plan:
     releases: int = 1
     crafting_steps: int = BASE.crafter.steps
     batch: int = 0
+    drawn: int = 0
     size: int = SHIPPED_SIZE
     public_data: str = ""
     public_root: str = ""
@@ -97,6 +100,11 @@ class Plan:
         if self.batch < 0:
             raise InputError(
                 f"--batch is {self.batch}; give 1 or more photographs, or 0 for the usual number."
+            )
+        if self.drawn and self.size != SHIPPED_SIZE:
+            raise InputError(
+                f"--drawn takes faces of the shipped generator, which have {SHIPPED_SIZE} pixels, "
+                f"and --size is {self.size}; leave one of the two out."
             )
         if self.faces == 1:
             raise InputError(
@@ -137,10 +145,10 @@ class Plan:
 
         Args:
             faces: the whole dataset.
-            public: photographs that the defences have.
+            public: faces that the defences have.
 
         Raises:
-            InputError: a setting takes more public photographs than there are, or trained weights
+            InputError: a setting takes more public faces than there are, or trained weights
                 are of photographs of another size or of other labels.
         """
         most = {"components": public - 1, "neighbours": public}
@@ -149,7 +157,7 @@ class Plan:
             if point.value > limit:
                 raise InputError(
                     f"--defences: {point.parameter} of '{point.defence}' is {point.value:g}, and "
-                    f"there are {public} public photographs for it; give at most {limit}."
+                    f"there are {public} public faces for it; give at most {limit}."
                 )
             if point.weights:
                 shape = read_shape(Path(point.weights), point.defence)

@@ -50,6 +50,7 @@ class Study:
         releases: of each.
         crafting_steps: at most.
         batch: see `Plan`.
+        drawn: see `Plan`.
         size: of the photographs.
         public_data: where the public ones are from.
         appearance_only: see `Plan`.
@@ -73,6 +74,7 @@ class Study:
     releases: int = 1
     crafting_steps: int = BASE.crafter.steps
     batch: int = 0
+    drawn: int = 0
     size: int = SHIPPED_SIZE
     public_data: str = ""
     appearance_only: bool = False
@@ -116,6 +118,7 @@ class Study:
             releases=self.releases,
             crafting_steps=self.crafting_steps,
             batch=self.batch,
+            drawn=self.drawn,
             size=self.size,
             public_data=self.public_data,
             appearance_only=self.appearance_only,

@@ -52,6 +52,8 @@ def _made(results: Results) -> str:
             own += "; *fused* are attacks on each of them, whose pictures are judged together"
     if results.batch:
         own += f"; protected in batches of {results.batch}"
+    if results.drawn:
+        own += f"; defences hold {results.drawn} drawn faces, and no photograph"
     of = f" of {results.public_data}" if results.public_data else ""
     return (
         f"`{results.command}`\n\n{results.photographs} test photographs of {results.size} pixels, "

@@ -96,6 +96,9 @@ def test_a_client_protects_as_many_photographs_together_as_the_plan_says() -> No
         assert (point.batch, point.settings.crafter.micro_batch) == (7, 7)
     assert plan(defences=defences, batch=0).points() == parse_defences(defences)
     assert plan(batch=7).fixed() == plan().fixed() | {"batch": 7}
+    assert plan(drawn=9).fixed() == plan().fixed() | {"drawn": 9}
+    with pytest.raises(InputError, match="--drawn takes faces of the shipped generator"):
+        plan(drawn=9, size=128)
 
 
 def plan(**changes: object) -> Plan:
