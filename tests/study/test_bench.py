@@ -34,5 +34,5 @@ def test_defences_hold_photographs_or_drawn_faces(data_root: Path) -> None:
         # substitution releases what it holds: is it one of the public photographs' features?
         return torch.cdist(released.flatten(1), photographs.flatten(1)).amin(1)
 
-    assert float(held(0).max()) < 1e-3
-    assert float(held(80).min()) > 1.0
+    assert float(held(0).max()) < 1  # of some hundred between two people
+    assert float(held(80).min()) > 10
