@@ -126,7 +126,9 @@ class Protector:
         else:
             self.defence = InOwnShape(defence, self.model, feature, settings)
 
-    def encode(self, image: Float[Tensor, "count 3 height width"]) -> Float[Tensor, "count *shape"]:
+    def encode(
+        self, image: Float[Tensor, "count 3 height width"]
+    ) -> Float[Tensor, " count *shape"]:
         """Clean features, which must not leave the device."""
         place = next(self.model.encoder.parameters(), image)
         with torch.no_grad():

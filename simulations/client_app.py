@@ -129,7 +129,7 @@ def release_once(message: Message, context: Context, call_next: ClientAppCallabl
 
 def _index(
     config: SimulationConfig, context: Context, *, round: int, purpose: Purpose
-) -> Int64[Tensor, "count"]:
+) -> Int64[Tensor, " count"]:
     """Positions of the photographs of one message among the client's faces, row by row.
 
     Which they are, the seed decides; in what order they leave a deployed client, a secret that

@@ -94,7 +94,7 @@ def _partition(config: SimulationConfig) -> list[list[int]]:
 
 def share(
     config: SimulationConfig, *, client: int, round: int, purpose: Purpose
-) -> Int64[Tensor, "count"]:
+) -> Int64[Tensor, " count"]:
     """Positions in the dataset of the photographs that a client shares in one message.
 
     Training photographs are dealt to the rounds, each to one; evaluation photographs go together,

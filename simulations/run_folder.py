@@ -9,7 +9,8 @@
     checks/*.json            a deployment's predictions: the agreed model's?  (client, for itself)
     failures/*.json          what went wrong, if anything did                (whom it happened to)
     outcome.json             a deployment's utility, by the clients' own labels  (launcher)
-    state/                   the server's features and checkpoint, until the run ends  (server)
+    state/                   the server's features and checkpoint, and what the tap heard, until the
+                             run ends                                        (server)
     config.json              the configuration, versions, seconds            (launcher)
     flower.log               all that Flower and Ray said                    (launcher)
 

@@ -66,7 +66,7 @@ def task(config: SimulationConfig) -> Task:
 
 
 def labels(
-    config: SimulationConfig, index: Int64[Tensor, "count"], *, random: torch.Generator
+    config: SimulationConfig, index: Int64[Tensor, " count"], *, random: torch.Generator
 ) -> Float[Tensor, "count attributes"]:
     """Labels that leave the client: the asked ones, randomised; in a deployment none."""
     asked = faces(config).attributes[index][:, task(config).columns]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -42,8 +43,8 @@ def save_checkpoint(
     """
     tensors = {f"cloud/{name}": value for name, value in cloud.state_dict().items()}
     tensors["random"] = random.get_state()
-    digests = b"".join(sorted(admitted.digests))
-    tensors["admitted"] = torch.tensor(list(digests), dtype=torch.uint8)
+    digests = np.frombuffer(b"".join(sorted(admitted.digests)), dtype=np.uint8)
+    tensors["admitted"] = torch.from_numpy(digests.copy())
     records = [dataclasses.asdict(record) for record in rounds]
     metadata = {
         "format": FORMAT,
@@ -77,7 +78,7 @@ def load_checkpoint(
             {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
         )
         random.set_state(tensors["random"])
-        joined = bytes(tensors["admitted"].tolist())
+        joined = tensors["admitted"].numpy().tobytes()
         digests = {joined[i : i + DIGEST] for i in range(0, len(joined), DIGEST)}
         rows = {int(client): int(rows) for client, rows in json.loads(metadata["rows"]).items()}
         rounds = [_record(stored) for stored in json.loads(metadata["rounds"])]
@@ -85,7 +86,9 @@ def load_checkpoint(
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} is no checkpoint; remove it to begin anew.") from error
+        raise InputError(
+            f"{path} is no checkpoint; remove the folder {path.parent} to begin anew."
+        ) from error
 
 
 def _record(stored: dict[str, object]) -> RoundRecord:
@@ -104,6 +107,6 @@ def _check_settings(stored: dict[str, str], settings: dict[str, str], path: Path
     if other:
         was = ", ".join(f"{name} = {stored.get(name)}" for name in other)
         raise InputError(
-            f"{path} is of a run with other settings: {was}; resume with those, or remove it to "
-            "begin anew."
+            f"{path} is of a run with other settings: {was}; resume with those, or remove the "
+            f"folder {path.parent} to begin anew."
         )

@@ -96,7 +96,10 @@ class FeatureSharing(Strategy):
         request: what every request states beside its round and purpose.
         on_round: is called with each finished round's record.
         done: records of the rounds that were finished before, when a run is resumed.
-        admitted: what was admitted in those rounds.
+        admitted: what was admitted in those rounds; must be there where any are done.
+
+    Raises:
+        ValueError: terms and names differ in number, or what was admitted is missing.
     """
 
     def __init__(
@@ -126,6 +129,8 @@ class FeatureSharing(Strategy):
         self.request = dict(request or {})
         self.on_round = on_round
         self.rounds: list[RoundRecord] = list(done)
+        if self.rounds and admitted is None:
+            raise ValueError("rounds are done, and what was admitted in them is missing")
         self._intake = Intake(terms, client_quota=self.plan.client_quota, admitted=admitted)
         self._chosen: list[int] = []
         self._began = 0.0

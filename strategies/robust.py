@@ -22,7 +22,7 @@ def clip_norms(
     return feature * (limit / norm.clamp(min=1e-12)).clamp(max=1.0)
 
 
-def copy_weights(feature: Float[Tensor, "count channels rows columns"]) -> Float[Tensor, "count"]:
+def copy_weights(feature: Float[Tensor, "count channels rows columns"]) -> Float[Tensor, " count"]:
     """1 / copies for each row of a message, so that k copies of one feature count once."""
     digests = [hashlib.sha256(row.numpy().tobytes()).digest() for row in feature.contiguous()]
     copies = Counter(digests)
@@ -49,7 +49,7 @@ def contradicts_the_others(
     labels: Sequence[Float[Tensor, "_ attributes"]],
     *,
     tolerance: float = 3.0,
-) -> Bool[Tensor, "clients"]:
+) -> Bool[Tensor, " clients"]:
     """Clients whose labels the other clients' rows contradict.
 
     For each client, a ridge regression on the rows of all others predicts this client's labels.

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fl_crafter.errors import InputError
-from fl_crafter.flower.payload import Payload
+from fl_crafter.flower.payload import Payload, half_if_exact
 from fl_crafter.tensor_files import read_metadata, write_safetensors
 from fl_crafter.transcript import Purpose
 from strategies.robust import copy_weights
@@ -40,10 +40,10 @@ class StoredMessage:
     round: int
     purpose: Purpose
     labels: Float[Tensor, "count attributes"]
-    norm: Float[Tensor, "count"]
-    weight: Float[Tensor, "count"]
+    norm: Float[Tensor, " count"]
+    weight: Float[Tensor, " count"]
 
-    def features(self, rows: Int64[Tensor, "chosen"] | None = None) -> Tensor:
+    def features(self, rows: Int64[Tensor, " chosen"] | None = None) -> Tensor:
         """Features of these rows, or of all; the file is mapped, and only they are read."""
         with safe_open(self.path, framework="pt") as file:
             mapped = file.get_tensor("feature")
@@ -95,7 +95,7 @@ class FeatureStore:
             "norm": payload.feature.square().mean(dim=(1, 2, 3)).sqrt(),
             "weight": copy_weights(payload.feature),
         }
-        tensors = {"feature": _smallest(payload.feature), **side}
+        tensors = {"feature": half_if_exact(payload.feature), **side}
         write_safetensors(path, tensors, metadata={"format": FORMAT, "message": json.dumps(stated)})
         self._note(StoredMessage(path, payload.client, payload.round, payload.purpose, **side))
         if self._rows.total() > self.capacity:
@@ -114,7 +114,7 @@ class FeatureStore:
     def _forget(self, current: int) -> None:
         training = self.messages(Purpose.TRAIN)
         while self._rows.total() > self.capacity and len(training) > 1:
-            largest = max(self._rows, key=lambda client: self._rows[client])
+            largest = max(sorted(self._rows), key=lambda client: self._rows[client])
             oldest = next(message for message in training if message.client == largest)
             training.remove(oldest)
             self._rows[largest] -= len(oldest.labels)
@@ -150,11 +150,13 @@ class StoredRows:
         return torch.cat([message.labels for message in self.messages])
 
     @property
-    def weight(self) -> Float[Tensor, "count"]:
+    def weight(self) -> Float[Tensor, " count"]:
         """Weights of all rows."""
         return torch.cat([message.weight for message in self.messages])
 
-    def take(self, index: Int64[Tensor, "chosen"]) -> Float[Tensor, "chosen channels rows columns"]:
+    def take(
+        self, index: Int64[Tensor, " chosen"]
+    ) -> Float[Tensor, "chosen channels rows columns"]:
         """Features of some rows, in the order of `index`."""
         owner = torch.searchsorted(self._ends, index, right=True)
         place = index - (self._ends - self.counts)[owner]
@@ -164,12 +166,6 @@ class StoredRows:
             parts.append(self.messages[message].features(place[chosen]))
             positions.append(chosen)
         return torch.cat(parts)[torch.cat(positions).argsort()]
-
-
-def _smallest(feature: Tensor) -> Tensor:
-    """Half precision where nothing is lost by it, as for what came in half precision."""
-    half = feature.half()
-    return half if torch.equal(half.float(), feature) else feature
 
 
 def _read(path: Path) -> StoredMessage:

@@ -27,7 +27,7 @@ class Averaging(Attack):
     """
 
     inner: Attack
-    group: Int64[Tensor, "batch"]
+    group: Int64[Tensor, " batch"]
     one_image: bool = False
     name: str = "averaging"
     joins_rows: ClassVar[bool] = True

@@ -25,10 +25,10 @@ class Descent:
         still: rows whose first gradient was zero or not finite.
     """
 
-    value: Float[Tensor, "batch *shape"]
-    distance: Float[Tensor, "batch"]
+    value: Float[Tensor, " batch *shape"]
+    distance: Float[Tensor, " batch"]
     curve: list[float]
-    still: Bool[Tensor, "batch"]
+    still: Bool[Tensor, " batch"]
 
     def better_of(self, other: "Descent") -> "Descent":
         """Row by row the one with the nearer feature; the curve is this one's but for its end."""
@@ -39,13 +39,13 @@ class Descent:
 
 
 def choose(
-    first: Bool[Tensor, "batch"], one: Float[Tensor, "batch *shape"], other: Tensor
-) -> Float[Tensor, "batch *shape"]:
+    first: Bool[Tensor, " batch"], one: Float[Tensor, " batch *shape"], other: Tensor
+) -> Float[Tensor, " batch *shape"]:
     """Rows of `one` where `first` is true, else of `other`."""
     return torch.where(first.view(-1, *[1] * (one.ndim - 1)), one, other)
 
 
-def total_variation(image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch"]:
+def total_variation(image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, " batch"]:
     """Mean absolute difference of neighbouring pixels, across and down, of each image."""
     across = (image[..., 1:] - image[..., :-1]).abs().mean((1, 2, 3))
     down = (image[..., 1:, :] - image[..., :-1, :]).abs().mean((1, 2, 3))
@@ -53,8 +53,8 @@ def total_variation(image: Float[Tensor, "batch 3 height width"]) -> Float[Tenso
 
 
 def relative_distance(
-    output: Float[Tensor, "batch *shape"], feature: Float[Tensor, "batch *shape"]
-) -> Float[Tensor, "batch"]:
+    output: Float[Tensor, " batch *shape"], feature: Float[Tensor, " batch *shape"]
+) -> Float[Tensor, " batch"]:
     """Squared distance of each sample's feature, in units of the feature's own mean square.
 
     Where that is an offset above all, which says nothing of the image, it is in units of a few
@@ -71,7 +71,7 @@ def descend(
     encode: Map,
     feature: Float[Tensor, "batch channels rows columns"],
     *,
-    start: Float[Tensor, "batch *shape"],
+    start: Float[Tensor, " batch *shape"],
     draw: Map,
     project: Map,
     steps: int,
@@ -117,8 +117,8 @@ def descend(
 
 
 def slope_of(
-    objective: Float[Tensor, "batch"], value: Float[Tensor, "batch *shape"], *, keep: bool = False
-) -> Float[Tensor, "batch *shape"]:
+    objective: Float[Tensor, " batch"], value: Float[Tensor, " batch *shape"], *, keep: bool = False
+) -> Float[Tensor, " batch *shape"]:
     """Gradient of each sample's objective; zero where it does not depend on the value."""
     if not objective.requires_grad:
         return torch.zeros_like(value)
@@ -126,15 +126,15 @@ def slope_of(
     return torch.autograd.grad(total, value, retain_graph=keep, materialize_grads=True)[0]
 
 
-def without_gradient(slope: Float[Tensor, "batch *shape"]) -> Bool[Tensor, "batch"]:
+def without_gradient(slope: Float[Tensor, " batch *shape"]) -> Bool[Tensor, " batch"]:
     """Rows whose gradient is zero or not finite."""
     size = slope.flatten(1).norm(dim=1)
     return ~(size.isfinite() & (size > 0))
 
 
 def into_ball(
-    value: Float[Tensor, "batch *shape"], centre: Tensor, *, radius: float
-) -> Float[Tensor, "batch *shape"]:
+    value: Float[Tensor, " batch *shape"], centre: Tensor, *, radius: float
+) -> Float[Tensor, " batch *shape"]:
     """The nearest values whose l1 distance from the centre is at most its l1 norm times `radius`.
 
     By sorting (Duchi et al., 2008, figure 1).

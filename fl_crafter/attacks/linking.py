@@ -27,7 +27,7 @@ class Linking:
         scorer: evidence -> scores.
     """
 
-    people: Int64[Tensor, "people"]
+    people: Int64[Tensor, " people"]
     scorer: Callable[[Tensor], Tensor]
 
     def score(self, evidence: Shaped[Tensor, "count ..."]) -> Float[Tensor, "count people"]:
@@ -48,7 +48,7 @@ class Linker(ABC):
     def fit(
         self,
         evidence: Shaped[Tensor, "count ..."],
-        person: Int64[Tensor, "count"],
+        person: Int64[Tensor, " count"],
         *,
         random: torch.Generator,
     ) -> Linking:
@@ -98,7 +98,7 @@ class FeatureClassifier(Linker):
     def fit(
         self,
         evidence: Float[Tensor, "count ..."],
-        person: Int64[Tensor, "count"],
+        person: Int64[Tensor, " count"],
         *,
         random: torch.Generator,
     ) -> Linking:
@@ -161,7 +161,7 @@ class LabelClassifier(Linker):
     def fit(
         self,
         evidence: Float[Tensor, "count attributes"],
-        person: Int64[Tensor, "count"],
+        person: Int64[Tensor, " count"],
         *,
         random: torch.Generator,
     ) -> Linking:
@@ -196,7 +196,7 @@ class GalleryMatching(Linker):
     def fit(
         self,
         evidence: Float[Tensor, "count ..."],
-        person: Int64[Tensor, "count"],
+        person: Int64[Tensor, " count"],
         *,
         random: torch.Generator,
     ) -> Linking:
@@ -214,7 +214,7 @@ class GalleryMatching(Linker):
 
 
 def best_of_each(
-    score: Float[Tensor, "count photographs"], place: Int64[Tensor, "photographs"], people: int
+    score: Float[Tensor, "count photographs"], place: Int64[Tensor, " photographs"], people: int
 ) -> Float[Tensor, "count people"]:
     """Of each person's photographs, the best score."""
     best = torch.full((len(score), people), -torch.inf, device=score.device)
@@ -243,7 +243,7 @@ class CandidateCrafting(Linker):
     def fit(
         self,
         evidence: Float[Tensor, "count 3 height width"],
-        person: Int64[Tensor, "count"],
+        person: Int64[Tensor, " count"],
         *,
         random: torch.Generator,
     ) -> Linking:

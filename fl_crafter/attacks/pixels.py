@@ -142,7 +142,7 @@ class AdaptivePixels(Attack):
 
 def dead_rows(
     release: Release, feature: Float[Tensor, "batch channels rows columns"]
-) -> Bool[Tensor, "batch"]:
+) -> Bool[Tensor, " batch"]:
     """Rows of which no gradient comes back through the defence, or none that is finite."""
     probe = feature.detach().clone().requires_grad_(True)
     drawn = torch.randn(feature.shape, generator=torch.Generator().manual_seed(0)).to(feature)

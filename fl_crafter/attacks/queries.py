@@ -27,12 +27,12 @@ class Queries:
     image: Float[Tensor, "count 3 height width"]
     clean: Float[Tensor, "count channels rows columns"]
     released: Float[Tensor, "count channels rows columns"]
-    face: Int64[Tensor, "count"]
+    face: Int64[Tensor, " count"]
 
     def __len__(self) -> int:
         return len(self.image)
 
-    def select(self, rows: Shaped[Tensor, "rows"]) -> "Queries":
+    def select(self, rows: Shaped[Tensor, " rows"]) -> "Queries":
         """The rows at these places, or where a mask is true."""
         return Queries(self.image[rows], self.clean[rows], self.released[rows], self.face[rows])
 

@@ -127,7 +127,7 @@ def run_suite(
     *,
     random: torch.Generator,
     identified: Judge | None = None,
-) -> Iterator[tuple[Attack, Reconstruction, Int64[Tensor, "some"]]]:
+) -> Iterator[tuple[Attack, Reconstruction, Int64[Tensor, " some"]]]:
     """Run attacks one after the other on the features of a transcript.
 
     Attacks that need what the knowledge does not hold, such as the defence, are left out.

@@ -95,7 +95,7 @@ class InOwnShape(Defence):
         )
 
     def protect(
-        self, feature: Float[Tensor, "batch *shape"], *, random: torch.Generator
+        self, feature: Float[Tensor, " batch *shape"], *, random: torch.Generator
     ) -> Protected:
         """See `Defence`."""
         protected = self.inner.protect(self._inside(feature), random=random)

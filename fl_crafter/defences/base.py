@@ -35,10 +35,10 @@ class Protected:
         identified: with status `identified`, the rows that it is about; None means all of them.
     """
 
-    feature: Float[Tensor, "batch *shape"]
+    feature: Float[Tensor, " batch *shape"]
     status: Status = Status.OK
     figures: dict[str, float] = field(default_factory=dict)
-    identified: Bool[Tensor, "batch"] | None = None
+    identified: Bool[Tensor, " batch"] | None = None
 
 
 class Defence(ABC):
@@ -67,7 +67,7 @@ class Defence(ABC):
         """
 
 
-def join(feature: Float[Tensor, "batch *shape"], parts: Sequence[Protected]) -> Protected:
+def join(feature: Float[Tensor, " batch *shape"], parts: Sequence[Protected]) -> Protected:
     """One result for a whole batch: the parts' worst status, their figures weighted by rows.
 
     Args:
@@ -120,15 +120,15 @@ def in_micro_batches(
 
 
 def utility_loss(
-    protected: Float[Tensor, "batch *shape"], feature: Float[Tensor, "batch *shape"]
-) -> Float[Tensor, "batch"]:
+    protected: Float[Tensor, " batch *shape"], feature: Float[Tensor, " batch *shape"]
+) -> Float[Tensor, " batch"]:
     """Mean squared change of each sample's feature (Crafter's utility loss)."""
     return (protected - feature).flatten(1).square().mean(1)
 
 
 def unfit(
     protected: Protected,
-    clean: Float[Tensor, "batch *shape"],
+    clean: Float[Tensor, " batch *shape"],
     defence: "Defence",
     *,
     wire: torch.dtype | None = None,

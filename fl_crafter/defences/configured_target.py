@@ -85,7 +85,7 @@ def simulated_observer(
     encoder: nn.Module,
     public_feature: Float[Tensor, "count channels rows columns"],
     *,
-    person: Int64[Tensor, "count"] | None = None,
+    person: Int64[Tensor, " count"] | None = None,
     false_match: float,
     random: torch.Generator,
     weights: Path | None = None,

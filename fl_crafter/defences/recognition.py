@@ -59,7 +59,7 @@ def limit_for(
     embed: Callable[[Tensor], Tensor],
     picture: Float[Tensor, "count 3 height width"],
     *,
-    person: Int64[Tensor, "count"],
+    person: Int64[Tensor, " count"],
     false_match: float,
 ) -> float:
     """The cosine that a share `false_match` of pairs of different people exceeds.

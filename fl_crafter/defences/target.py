@@ -29,8 +29,8 @@ class Promise(ABC):
 
     @abstractmethod
     def kept(
-        self, feature: Float[Tensor, "batch *shape"], released: Float[Tensor, "batch *shape"]
-    ) -> Bool[Tensor, "batch"]:
+        self, feature: Float[Tensor, " batch *shape"], released: Float[Tensor, " batch *shape"]
+    ) -> Bool[Tensor, " batch"]:
         """Whether each release keeps it, given the clean features."""
 
 
@@ -80,8 +80,8 @@ class Unseen(Promise):
         self.eavesdropper, self.embed, self.limit = eavesdropper, embed, limit
 
     def similarity(
-        self, feature: Float[Tensor, "batch *shape"], released: Float[Tensor, "batch *shape"]
-    ) -> Float[Tensor, "batch"]:
+        self, feature: Float[Tensor, " batch *shape"], released: Float[Tensor, " batch *shape"]
+    ) -> Float[Tensor, " batch"]:
         """Cosine of the two pictures."""
         with torch.no_grad():
             clean, seen = (self.embed(self.eavesdropper(each)) for each in (feature, released))

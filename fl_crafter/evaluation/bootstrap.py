@@ -27,7 +27,7 @@ class Resampling:
 
 
 def interval_over_people(
-    statistic: Statistic, identity: Int64[Tensor, "count"], *, how: Resampling
+    statistic: Statistic, identity: Int64[Tensor, " count"], *, how: Resampling
 ) -> Interval:
     """95% percentile interval of a statistic when people, not photographs, are drawn anew.
 
@@ -59,7 +59,7 @@ def interval_over_people(
 
 
 def mean_interval(
-    value: Float[Tensor, "count"], identity: Int64[Tensor, "count"], *, how: Resampling
+    value: Float[Tensor, " count"], identity: Int64[Tensor, " count"], *, how: Resampling
 ) -> Interval:
     """95% interval over people of a mean over photographs."""
 
@@ -70,7 +70,7 @@ def mean_interval(
 
 
 def rate_interval(
-    hit: Shaped[Tensor, "count"], identity: Int64[Tensor, "count"], *, how: Resampling
+    hit: Shaped[Tensor, " count"], identity: Int64[Tensor, " count"], *, how: Resampling
 ) -> Interval:
     """95% interval of the share of photographs with a hit, never narrower than Wilson's.
 

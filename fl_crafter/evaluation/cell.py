@@ -32,7 +32,7 @@ class Guess(Record):
     chance: ChanceOfRates
     roc: dict[str, Share]
 
-    def within(self, count: int) -> Bool[Tensor, "photographs"]:
+    def within(self, count: int) -> Bool[Tensor, " photographs"]:
         """Whether the true person is among the first so many."""
         return torch.tensor(self.rank) < count
 
@@ -40,7 +40,7 @@ class Guess(Record):
 def guess(
     rank: Int64[Tensor, "count people"],
     score: Float[Tensor, "count people"],
-    column: Int64[Tensor, "count"],
+    column: Int64[Tensor, " count"],
 ) -> Guess:
     """A `Guess` from everybody's ranks and scores.
 
@@ -183,7 +183,7 @@ def point_name(defence: str, parameter: str, value: float) -> str:
 def worst_guess(
     rank: Mapping[str, Int64[Tensor, "count people"]],
     score: Mapping[str, Float[Tensor, "count people"]],
-    column: Int64[Tensor, "count"],
+    column: Int64[Tensor, " count"],
 ) -> Guess:
     """The per-sample worst case: what any of the attacks names, or has accepted.
 

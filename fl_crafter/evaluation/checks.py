@@ -62,11 +62,11 @@ class Bounds:
     evaluator: str
     kinds: Kinds
     average_ssim: float
-    identity: Int64[Tensor, "count"]
+    identity: Int64[Tensor, " count"]
     how: Resampling
 
 
-Named = Mapping[str, Float[Tensor, "count"]]
+Named = Mapping[str, Float[Tensor, " count"]]
 """By attack, for each photograph whether its person was named, averaged over seeds."""
 
 
@@ -75,7 +75,7 @@ def no_better(
     *,
     weaker: Named,
     stronger: Named,
-    identity: Int64[Tensor, "count"],
+    identity: Int64[Tensor, " count"],
     how: Resampling,
     point: str = "",
 ) -> Check:

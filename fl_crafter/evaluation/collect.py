@@ -25,7 +25,7 @@ def reliable(point: str, checks: Iterable[Check]) -> bool:
 def attack_results(
     cells: Iterable[Cell],
     *,
-    identity: Int64[Tensor, "count"],
+    identity: Int64[Tensor, " count"],
     checks: Iterable[Check],
     how: Resampling,
 ) -> list[AttackResult]:
@@ -54,7 +54,7 @@ def attack_results(
 def worst_cases(
     cells: Iterable[Cell],
     *,
-    identity: Int64[Tensor, "count"],
+    identity: Int64[Tensor, " count"],
     checks: Iterable[Check],
     how: Resampling,
 ) -> list[WorstCase]:
@@ -90,7 +90,7 @@ def worst_cases(
 def linkabilities(
     cells: Iterable[Cell],
     *,
-    identity: Int64[Tensor, "count"],
+    identity: Int64[Tensor, " count"],
     checks: Iterable[Check],
     how: Resampling,
 ) -> list[Linkability]:

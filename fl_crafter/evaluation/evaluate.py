@@ -57,11 +57,11 @@ class Evaluation:
     """
 
     record: DefenceRecord
-    place: Int64[Tensor, "count"]
+    place: Int64[Tensor, " count"]
     attacks: Mapping[str, AttackJudgement]
-    column: Int64[Tensor, "count"]
+    column: Int64[Tensor, " count"]
 
-    def named(self, attack: str) -> Bool[Tensor, "count"]:
+    def named(self, attack: str) -> Bool[Tensor, " count"]:
         """Whether the evaluator names the true person, for each judged row."""
         return named(self.attacks[attack].rank, self.column, within=1)
 
@@ -74,7 +74,7 @@ def evaluate_run(
     ledger: Ledger,
     predictions: Predictions,
     evaluator: Evaluator,
-    epsilon_pii: Float[Tensor, "count"] | None = None,
+    epsilon_pii: Float[Tensor, " count"] | None = None,
     crafting: Crafting | None = None,
     how: Resampling | None = None,
 ) -> Evaluation:
@@ -125,7 +125,7 @@ def evaluate_run(
 
 def judged_rows(
     transcript: Transcript, *, truth: PrivateTruth, ledger: Ledger
-) -> tuple[Int64[Tensor, "count"], Int64[Tensor, "count"]]:
+) -> tuple[Int64[Tensor, " count"], Int64[Tensor, " count"]]:
     """The rows that are judged, and which test photograph each shows, in the photographs' order.
 
     Raises:
@@ -144,7 +144,7 @@ def judged_rows(
 
 def judge_attack(
     image: Float[Tensor, "count 3 size size"],
-    place: Int64[Tensor, "count"],
+    place: Int64[Tensor, " count"],
     *,
     truth: PrivateTruth,
     evaluator: Evaluator,

@@ -31,16 +31,16 @@ class Ledger:
         index: (client, round, purpose) -> the position of each row's photograph.
     """
 
-    index: Mapping[MessageKey, Int64[Tensor, "rows"]]
+    index: Mapping[MessageKey, Int64[Tensor, " rows"]]
 
     def locate(
         self,
         *,
-        client: Int64[Tensor, "count"],
-        round: Int64[Tensor, "count"],
-        purpose: Int64[Tensor, "count"],
-        row: Int64[Tensor, "count"],
-    ) -> Int64[Tensor, "count"]:
+        client: Int64[Tensor, " count"],
+        round: Int64[Tensor, " count"],
+        purpose: Int64[Tensor, " count"],
+        row: Int64[Tensor, " count"],
+    ) -> Int64[Tensor, " count"]:
         """The position in the dataset of each of these rows' photographs.
 
         Raises:
@@ -110,9 +110,9 @@ class Predictions:
     """
 
     score: Float[Tensor, "count attributes"]
-    client: Int64[Tensor, "count"]
-    round: Int64[Tensor, "count"]
-    row: Int64[Tensor, "count"]
+    client: Int64[Tensor, " count"]
+    round: Int64[Tensor, " count"]
+    row: Int64[Tensor, " count"]
 
     @staticmethod
     def load(path: Path) -> "Predictions":
@@ -131,7 +131,7 @@ class Predictions:
                 f"{path} holds no predictions of a cloud model; run the simulation again."
             ) from error
 
-    def locate(self, ledger: Ledger) -> Int64[Tensor, "count"]:
+    def locate(self, ledger: Ledger) -> Int64[Tensor, " count"]:
         """The position in the dataset of each row's photograph."""
         purpose = torch.full_like(self.client, int(Purpose.EVALUATION))
         return ledger.locate(client=self.client, round=self.round, purpose=purpose, row=self.row)

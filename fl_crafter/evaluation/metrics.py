@@ -21,9 +21,9 @@ class Gallery:
     """
 
     embedding: Float[Tensor, "people dimensions"]
-    identity: Int64[Tensor, "people"]
+    identity: Int64[Tensor, " people"]
 
-    def column(self, identity: Int64[Tensor, "count"]) -> Int64[Tensor, "count"]:
+    def column(self, identity: Int64[Tensor, " count"]) -> Int64[Tensor, " count"]:
         """The gallery's place of each person.
 
         Raises:
@@ -36,7 +36,7 @@ class Gallery:
 
 
 def build_gallery(
-    embedding: Float[Tensor, "count dimensions"], identity: Int64[Tensor, "count"]
+    embedding: Float[Tensor, "count dimensions"], identity: Int64[Tensor, " count"]
 ) -> Gallery:
     """The mean direction of each person's raw photographs.
 
@@ -70,14 +70,14 @@ def ranks_of(score: Float[Tensor, "count people"]) -> Int64[Tensor, "count peopl
 
 
 def named(
-    rank: Int64[Tensor, "count people"], column: Int64[Tensor, "count"], *, within: int
-) -> Bool[Tensor, "count"]:
+    rank: Int64[Tensor, "count people"], column: Int64[Tensor, " count"], *, within: int
+) -> Bool[Tensor, " count"]:
     """Whether the true person, the `column` of each image, is among the first `within`."""
     return rank.gather(1, column[:, None])[:, 0] < within
 
 
 def chance(
-    rank: Int64[Tensor, "count people"], column: Int64[Tensor, "count"], *, within: int
+    rank: Int64[Tensor, "count people"], column: Int64[Tensor, " count"], *, within: int
 ) -> float:
     """Expected share of hits if the truth is permuted among the images, exactly.
 
@@ -87,7 +87,7 @@ def chance(
     return chance_of(rank < within, column)
 
 
-def chance_of(hit: Bool[Tensor, "count people"], column: Int64[Tensor, "count"]) -> float:
+def chance_of(hit: Bool[Tensor, "count people"], column: Int64[Tensor, " count"]) -> float:
     """The same where `hit` says of each image and person whether it would count."""
     frequency = torch.bincount(column, minlength=hit.shape[1]).double() / len(column)
     return float((hit.double() @ frequency).mean())
@@ -95,8 +95,8 @@ def chance_of(hit: Bool[Tensor, "count people"], column: Int64[Tensor, "count"])
 
 def similarity_to_others(
     similarity: Float[Tensor, "count others"],
-    identity: Int64[Tensor, "count"],
-    other_identity: Int64[Tensor, "others"],
+    identity: Int64[Tensor, " count"],
+    other_identity: Int64[Tensor, " others"],
 ) -> float:
     """Mean similarity to photographs of other people: what feature similarity is worth nothing.
 
@@ -112,7 +112,7 @@ def similarity_to_others(
 def structural_similarity(
     one: Float[Tensor, "count channels height width"],
     other: Float[Tensor, "count channels height width"],
-) -> Float[Tensor, "count"]:
+) -> Float[Tensor, " count"]:
     """SSIM of each pair of images in [0, 1] (Wang et al., 2004).
 
     An 11 x 11 Gaussian window with sigma 1.5, only where it lies wholly inside the image; the mean
@@ -141,17 +141,17 @@ def structural_similarity(
 def peak_signal_to_noise(
     one: Float[Tensor, "count channels height width"],
     other: Float[Tensor, "count channels height width"],
-) -> Float[Tensor, "count"]:
+) -> Float[Tensor, " count"]:
     """PSNR of each pair of images in [0, 1], in decibels; equal images get 100."""
     error = (one - other).flatten(1).square().mean(1)
     return -10 * error.clamp_min(1e-10).log10()
 
 
 def weighted_auc(
-    score: Float[Tensor, "count"],
-    positive: Bool[Tensor, "count"],
+    score: Float[Tensor, " count"],
+    positive: Bool[Tensor, " count"],
     weight: Float[Tensor, "resamples count"],
-) -> Float[Tensor, "resamples"]:
+) -> Float[Tensor, " resamples"]:
     """Area under the ROC curve for each row of weights; nan where a class has no weight.
 
     The probability that a positive scores higher than a negative, ties counting half.
@@ -212,7 +212,7 @@ def utility_over_people(
     labels: Float[Tensor, "count attributes"],
     *,
     names: tuple[str, ...],
-    identity: Int64[Tensor, "count"],
+    identity: Int64[Tensor, " count"],
     how: Resampling,
 ) -> tuple[Utility, Interval]:
     """The utility, and the 95% interval of its mean over people.
@@ -251,7 +251,7 @@ def mean_auc(
     score: Float[Tensor, "count attributes"],
     labels: Float[Tensor, "count attributes"],
     weight: Float[Tensor, "resamples count"],
-) -> Float[Tensor, "resamples"]:
+) -> Float[Tensor, " resamples"]:
     """Mean over the attributes of which a resample has both classes; nan where there is none."""
     return _attribute_auc(score, labels, weight).nanmean(1)
 

@@ -24,7 +24,7 @@ class PerceptualDistance:
         self,
         one: Float[Tensor, "count 3 height width"],
         other: Float[Tensor, "count 3 height width"],
-    ) -> Float[Tensor, "count"]:
+    ) -> Float[Tensor, " count"]:
         """Distance of each pair of images in [0, 1]: 0 for equal ones, at most 4."""
         with torch.no_grad():
             parts = zip(one.split(64), other.split(64), strict=True)

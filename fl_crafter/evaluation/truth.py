@@ -28,16 +28,16 @@ class PrivateTruth:
 
     faces: Faces
     gallery: Gallery
-    test: Int64[Tensor, "tests"]
+    test: Int64[Tensor, " tests"]
     landmarks: Float[Tensor, "tests points 2"]
     embedding: Float[Tensor, "tests dimensions"]
 
     @property
-    def identity(self) -> Int64[Tensor, "tests"]:
+    def identity(self) -> Int64[Tensor, " tests"]:
         """Who is on each test photograph."""
         return self.faces.identity[self.test]
 
-    def place(self, position: Int64[Tensor, "count"]) -> Int64[Tensor, "count"]:
+    def place(self, position: Int64[Tensor, " count"]) -> Int64[Tensor, " count"]:
         """Which of the test photographs the photographs at these positions of `faces` are.
 
         Raises:
@@ -94,8 +94,8 @@ def prepare_truth(faces: Faces, *, evaluator: Evaluator) -> PrivateTruth:
 
 def identification(
     rank: Int64[Tensor, "count people"],
-    column: Int64[Tensor, "count"],
-    identity: Int64[Tensor, "count"],
+    column: Int64[Tensor, " count"],
+    identity: Int64[Tensor, " count"],
     *,
     how: Resampling,
 ) -> Identification:

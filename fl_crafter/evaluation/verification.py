@@ -8,7 +8,7 @@ FALSE_ACCEPTANCE_RATES = (1e-3, 1e-2, 1e-1)
 
 
 def acceptances(
-    score: Float[Tensor, "count people"], column: Int64[Tensor, "count"], *, far: float
+    score: Float[Tensor, "count people"], column: Int64[Tensor, " count"], *, far: float
 ) -> Bool[Tensor, "count people"]:
     """Whether each row is accepted as each person, where `far` of all wrong claims are.
 

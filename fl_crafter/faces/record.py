@@ -43,7 +43,7 @@ class Faces:
 
     name: str
     image: Float[Tensor, "count 3 size size"]
-    identity: Int64[Tensor, "count"]
+    identity: Int64[Tensor, " count"]
     attributes: Float[Tensor, "count attributes"]
     attribute_names: tuple[str, ...]
     role: tuple[Role, ...]

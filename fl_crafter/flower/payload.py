@@ -181,6 +181,12 @@ def decode_array(array: Array, shape: tuple[int, ...], *, name: str) -> Tensor:
     return torch.from_numpy(np.frombuffer(body, dtype).astype(np.float32).reshape(shape))
 
 
+def half_if_exact(feature: Tensor) -> Tensor:
+    """In half precision where nothing is lost by it, as for what came in half precision."""
+    half = feature.half()
+    return half if torch.equal(half.float(), feature) else feature
+
+
 def _array_body(data: bytes, dtype: str, shape: tuple[int, ...]) -> memoryview | None:
     """The numbers behind a .npy header of version 1.0, or None if the header is another one.
 

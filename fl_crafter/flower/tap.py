@@ -3,13 +3,20 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fl_crafter.flower.forwarding import ForwardingGrid
-from fl_crafter.flower.payload import Payload, PayloadError, PayloadTerms, read_payload
+from fl_crafter.flower.payload import (
+    Payload,
+    PayloadError,
+    PayloadTerms,
+    half_if_exact,
+    read_payload,
+)
 from fl_crafter.transcript import Transcript, concatenate
 
 
@@ -36,7 +43,8 @@ class TapGrid(ForwardingGrid):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             for path in folder.glob("*.safetensors"):
-                self._parts[path.stem] = Transcript.load(path)
+                part = Transcript.load(path)
+                self._parts[path.stem] = replace(part, feature=part.feature.float())
         self.unread: Counter[str] = Counter()
 
     @property
@@ -64,9 +72,10 @@ class TapGrid(ForwardingGrid):
         name = _name(payload)
         if name in self._parts:
             return
-        self._parts[name] = payload.transcript()
+        part = self._parts[name] = payload.transcript()
         if self._folder is not None:
-            self._parts[name].save(self._folder / f"{name}.safetensors")
+            small = replace(part, feature=half_if_exact(part.feature))
+            small.save(self._folder / f"{name}.safetensors")
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None

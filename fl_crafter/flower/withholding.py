@@ -7,7 +7,7 @@ from torch import Tensor
 from fl_crafter.flower.payload import COUNT, PayloadError
 
 
-def leave_out(seen: Bool[Tensor, "batch"], content: RecordDict, *, record: str, key: str) -> None:
+def leave_out(seen: Bool[Tensor, " batch"], content: RecordDict, *, record: str, key: str) -> None:
     """Take rows out of all that goes along with the features, in place; the features stay.
 
     Args:

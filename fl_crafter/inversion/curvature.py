@@ -23,7 +23,7 @@ class MeanCurvature:
         vectors: their eigenvectors, in columns.
     """
 
-    values: Float[Tensor, "latent_size"]
+    values: Float[Tensor, " latent_size"]
     vectors: Float[Tensor, "latent_size latent_size"]
 
     @staticmethod
@@ -38,12 +38,12 @@ class MeanCurvature:
         return MeanCurvature(self.values.to(like), self.vectors.to(like))
 
     def inverse(
-        self, vector: Float[Tensor, "batch latent_size"], shift: Float[Tensor, "batch"]
+        self, vector: Float[Tensor, "batch latent_size"], shift: Float[Tensor, " batch"]
     ) -> Float[Tensor, "batch latent_size"]:
         """`(mean + shift I)^-1 v` for each sample."""
         return (vector @ self.vectors / (self.values + shift[:, None])) @ self.vectors.T
 
-    def quotient(self, vector: Float[Tensor, "batch latent_size"]) -> Float[Tensor, "batch"]:
+    def quotient(self, vector: Float[Tensor, "batch latent_size"]) -> Float[Tensor, " batch"]:
         """`v^T mean v / v^T v` of each sample."""
         along = (vector @ self.vectors).square()
         return (along * self.values).sum(1) / along.sum(1).clamp_min(torch.finfo(vector.dtype).tiny)

@@ -1,9 +1,10 @@
 """The same network, frozen and faster: norms folded, derivatives without the weights' part."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import TypeVar
 
-from torch import nn
+from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fl_crafter._torchvision import torchvision
@@ -20,27 +21,44 @@ def frozen_copy(network: Network) -> Network:
     """A copy that computes the same and whose weights cannot be trained.
 
     Batch norms that directly follow a convolution are folded into it: those side by side in an
-    `nn.Sequential`, and in torchvision's ResNets. Other norms stay as they are.
-    Convolutions become `FrozenConvolution`s.
+    `nn.Sequential`, in torchvision's ResNets, and in what `fl_crafter.cut` has traced. Other norms
+    stay as they are. Convolutions become `FrozenConvolution`s.
 
     Args:
         network: is taken as it runs in evaluation mode, and not changed.
     """
     copy = deepcopy(network).eval().requires_grad_(False)
     for module in list(copy.modules()):
-        children = list(module.named_children())
         # names and order of attributes are no proof of what follows what: the forward pass is
-        ordered = type(module).forward is nn.Sequential.forward
-        residual = type(module).forward in _RESIDUAL
-        for (name, child), (after, norm) in zip(children, children[1:], strict=False):
-            paired = residual and name.startswith("conv") and after == name.replace("conv", "bn")
-            if (ordered or paired) and isinstance(norm, nn.BatchNorm2d):
-                if isinstance(child, nn.Conv2d | nn.ConvTranspose2d):
-                    transposed = isinstance(child, nn.ConvTranspose2d)
-                    setattr(module, name, fuse_conv_bn_eval(child, norm, transpose=transposed))
-                    setattr(module, after, nn.Identity())
+        for name, norm in list(_following(module)):
+            convolution, its_norm = module.get_submodule(name), module.get_submodule(norm)
+            if isinstance(its_norm, nn.BatchNorm2d):
+                if isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d):
+                    transposed = isinstance(convolution, nn.ConvTranspose2d)
+                    fused = fuse_conv_bn_eval(convolution, its_norm, transpose=transposed)
+                    module.set_submodule(name, fused)
+                    module.set_submodule(norm, nn.Identity())
     for module in list(copy.modules()):
         for name, child in module.named_children():
             if can_freeze(child):
                 setattr(module, name, FrozenConvolution(child))
     return copy.requires_grad_(False)
+
+
+def _following(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """Names of modules of which the second takes what the first gives, and nobody else does."""
+    if isinstance(module, fx.GraphModule):
+        for node in module.graph.nodes:
+            users = list(node.users)
+            if node.op == "call_module" and len(users) == 1 and users[0].op == "call_module":
+                pair = node.target, users[0].target
+                # a module that is called twice stays as it is
+                if sum(other.target in pair for other in module.graph.nodes) == 2:
+                    yield pair
+    elif type(module).forward is nn.Sequential.forward:
+        names = [name for name, _ in module.named_children()]
+        yield from zip(names, names[1:], strict=False)
+    elif type(module).forward in _RESIDUAL:
+        for name, _ in module.named_children():
+            if name.startswith("conv"):
+                yield name, name.replace("conv", "bn")

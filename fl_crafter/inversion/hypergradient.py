@@ -22,15 +22,15 @@ class Hypergradient:
         solution: of that system; a start for the next one, a crafting step later.
     """
 
-    gradient: Float[Tensor, "batch *shape"]
-    stationarity_residual: Float[Tensor, "batch"]
-    solve_residual: Float[Tensor, "batch"]
+    gradient: Float[Tensor, " batch *shape"]
+    stationarity_residual: Float[Tensor, " batch"]
+    solve_residual: Float[Tensor, " batch"]
     solution: Float[Tensor, "batch latent_size"]
 
 
 def hypergradient(
     linearisation: Linearisation,
-    feature: Float[Tensor, "batch *shape"],
+    feature: Float[Tensor, " batch *shape"],
     outer_gradient: Float[Tensor, "batch latent_size"],
     *,
     solver: LinearSolver,
@@ -62,6 +62,6 @@ def hypergradient(
     return Hypergradient(gradient, stationarity.detach(), solution.residual, solution.value)
 
 
-def cosine(first: Tensor, second: Tensor) -> Float[Tensor, "batch"]:
+def cosine(first: Tensor, second: Tensor) -> Float[Tensor, " batch"]:
     """Cosine of two batches of gradients, per sample."""
     return torch.cosine_similarity(first.flatten(1), second.flatten(1))

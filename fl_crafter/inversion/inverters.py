@@ -26,8 +26,8 @@ class Inversion:
     """
 
     latent: Float[Tensor, "batch latent_size"]
-    objective: Float[Tensor, "batch"]
-    stationarity_residual: Float[Tensor, "batch"]
+    objective: Float[Tensor, " batch"]
+    stationarity_residual: Float[Tensor, " batch"]
     curve: list[float]
     linearisation: Linearisation | None = None
 
@@ -39,7 +39,7 @@ class Inverter(ABC):
     def invert(
         self,
         problem: InversionProblem,
-        feature: Float[Tensor, "batch *shape"],
+        feature: Float[Tensor, " batch *shape"],
         *,
         start: Float[Tensor, "batch latent_size"],
     ) -> Inversion:
@@ -63,7 +63,7 @@ class LevenbergMarquardt(Inverter):
     def invert(
         self,
         problem: InversionProblem,
-        feature: Float[Tensor, "batch *shape"],
+        feature: Float[Tensor, " batch *shape"],
         *,
         start: Float[Tensor, "batch latent_size"],
     ) -> Inversion:
@@ -114,7 +114,7 @@ class FirstOrder(Inverter):
     def invert(
         self,
         problem: InversionProblem,
-        feature: Float[Tensor, "batch *shape"],
+        feature: Float[Tensor, " batch *shape"],
         *,
         start: Float[Tensor, "batch latent_size"],
     ) -> Inversion:

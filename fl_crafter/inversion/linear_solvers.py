@@ -21,7 +21,7 @@ class LinearSolution:
     """
 
     value: Float[Tensor, "batch size"]
-    residual: Float[Tensor, "batch"]
+    residual: Float[Tensor, " batch"]
 
 
 class LinearSolver(ABC):

@@ -38,8 +38,8 @@ class InversionProblem:
     def objective(
         self,
         latent: Float[Tensor, "batch latent_size"],
-        feature: Float[Tensor, "batch *shape"],
-    ) -> Float[Tensor, "batch"]:
+        feature: Float[Tensor, " batch *shape"],
+    ) -> Float[Tensor, " batch"]:
         """Objective of each sample."""
         return self.objective_of(self.forward(latent), latent, feature)
 
@@ -103,7 +103,7 @@ class Linearisation:
         self._cotangent: Tensor | None = None
         self._pulled: Tensor | None = None
 
-    def jvp(self, tangent: Float[Tensor, "batch latent_size"]) -> Float[Tensor, "batch *shape"]:
+    def jvp(self, tangent: Float[Tensor, "batch latent_size"]) -> Float[Tensor, " batch *shape"]:
         """`J v` for each sample."""
         if self._pulled is None:
             self._cotangent = torch.zeros_like(self.output, requires_grad=True)
@@ -115,7 +115,7 @@ class Linearisation:
             self._pulled, self._cotangent, tangent, retain_graph=True, materialize_grads=True
         )[0]
 
-    def vjp(self, cotangent: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch latent_size"]:
+    def vjp(self, cotangent: Float[Tensor, " batch *shape"]) -> Float[Tensor, "batch latent_size"]:
         """`J^T u` for each sample; 0 where the network passes no gradient on."""
         return self._pull(cotangent)
 
@@ -132,7 +132,7 @@ class Linearisation:
         )[0]
 
     def gradient(
-        self, feature: Float[Tensor, "batch *shape"]
+        self, feature: Float[Tensor, " batch *shape"]
     ) -> Float[Tensor, "batch latent_size"]:
         """Gradient of the objective with respect to the latent, of each sample."""
         prior = self.problem.latent_weight / self.latent.shape[1] * self.latent
@@ -145,7 +145,7 @@ class Linearisation:
         prior = self.problem.latent_weight / self.latent.shape[1] * vector
         return self.vjp(self.jvp(vector) / self.size) + prior
 
-    def curvature(self, vector: Float[Tensor, "batch latent_size"]) -> Float[Tensor, "batch"]:
+    def curvature(self, vector: Float[Tensor, "batch latent_size"]) -> Float[Tensor, " batch"]:
         """Of the objective along a vector, above 0; of an average face where that is known."""
         known, tiny = self.problem.curvature, torch.finfo(vector.dtype).tiny
         if known is not None:
@@ -156,7 +156,7 @@ class Linearisation:
     def precondition(
         self,
         vector: Float[Tensor, "batch latent_size"],
-        damping: Float[Tensor, "batch"] | float = 0.0,
+        damping: Float[Tensor, " batch"] | float = 0.0,
     ) -> Float[Tensor, "batch latent_size"]:
         """An approximation of `(gauss_newton + damping I)^-1 v`; `v` itself where none is known."""
         if self.problem.curvature is None:

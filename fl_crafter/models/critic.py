@@ -41,7 +41,7 @@ class Critic(nn.Module):
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch"]:
+    ) -> Float[Tensor, " batch"]:
         """One unbounded score per image."""
         return self.layers(image).flatten()
 

@@ -80,7 +80,7 @@ class Rescaled(nn.Module):
 
     def forward(
         self, feature: Float[Tensor, "batch channels rows columns"]
-    ) -> Float[Tensor, "batch *output"]:
+    ) -> Float[Tensor, " batch *output"]:
         """What the decoder makes of them."""
         return self.decoder(feature * self.factor + self.shift)
 

@@ -68,8 +68,8 @@ class InformationCritic(nn.Module):
         self,
         image: Float[Tensor, "batch taken"],
         feature: Float[Tensor, "batch taken"],
-        person: Int64[Tensor, "batch"],
-    ) -> Float[Tensor, "batch"]:
+        person: Int64[Tensor, " batch"],
+    ) -> Float[Tensor, " batch"]:
         """One unbounded score per row.
 
         Args:
@@ -82,7 +82,7 @@ class InformationCritic(nn.Module):
 
 
 def information_bound(
-    joint: Float[Tensor, "batch"], shuffled: Float[Tensor, "batch"]
+    joint: Float[Tensor, " batch"], shuffled: Float[Tensor, " batch"]
 ) -> Float[Tensor, ""]:
     """Jensen-Shannon lower bound on mutual information (Nowozin et al. 2016), in nats.
 

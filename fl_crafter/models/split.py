@@ -37,7 +37,7 @@ class Encoder(nn.Module):
 
     def forward(
         self, image: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch *shape"]:
+    ) -> Float[Tensor, " batch *shape"]:
         """Features of images in [0, 1], `[batch, channels, rows, columns]` from most cuts."""
         return self.body((image - self.mean) / self.std)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fl_crafter.evaluation.results import Check, Results, WorstCase
-from fl_crafter.report.page import data_uri
+from fl_crafter.picture import data_uri
 from fl_crafter.report.pictures import Pictures
 
 

@@ -92,7 +92,7 @@ class Bench:
         return self.truth[self.main].faces
 
     @property
-    def test(self) -> Int64[Tensor, "tests"]:
+    def test(self) -> Int64[Tensor, " tests"]:
         """Positions in `faces` of the test photographs."""
         return self.truth[self.main].test
 
@@ -102,7 +102,7 @@ class Bench:
         return sketch(self.faces.image[self.test]) + sketch(self.knowledge.public_image)
 
     @property
-    def identity(self) -> Int64[Tensor, "tests"]:
+    def identity(self) -> Int64[Tensor, " tests"]:
         """Who is on each test photograph."""
         return self.truth[self.main].identity
 

@@ -14,7 +14,7 @@ EPOCHS = {"smoke": 1, "cpu": 4, "gpu": 4}
 def develop(
     bench: Bench,
     *,
-    known: Int64[Tensor, "known"],
+    known: Int64[Tensor, " known"],
     theirs: Float[Tensor, "known channels rows columns"],
     released: Float[Tensor, "tests channels rows columns"],
     epochs: int | None = None,

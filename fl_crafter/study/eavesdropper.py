@@ -47,6 +47,7 @@ class Eavesdropper:
         photographs: of other people, `[count, 3, 64, 64]`; faces drawn from a generator join them.
         generator: another prior of faces than the shipped one.
         weights: folder of the weights; the shipped ones by default.
+        device: where attacks compute.
     """
 
     encoder: nn.Module
@@ -57,6 +58,7 @@ class Eavesdropper:
     photographs: Float[Tensor, "count 3 64 64"]
     generator: ImageGenerator | None
     weights: Path | None
+    device: str
 
     @staticmethod
     def described(
@@ -101,6 +103,7 @@ class Eavesdropper:
             photographs=read_images(public, size=SIZE) if public else torch.zeros(0, 3, SIZE, SIZE),
             generator=named_generator(generator, size=SIZE) if generator else None,
             weights=weights,
+            device=device,
         )
 
     def knowledge(self, *, budget: str, random: torch.Generator) -> AttackerKnowledge:
@@ -115,7 +118,7 @@ class Eavesdropper:
             self.photographs,
             drawn=DRAWN,
             random=random,
-            device=next(self.encoder.parameters(), torch.empty(0)).device,
+            device=self.device,
             weights=self.weights,
         )
         if self.trained is not None:
@@ -142,7 +145,7 @@ class Eavesdropper:
         return total.hexdigest()
 
     def _told(self) -> Iterator[object]:
-        yield self.point and self.point.fixed()
+        yield self.point and (self.point.defence, self.point.fixed())
         if self.weights:
             yield from (file_hash(path) for path in sorted(self.weights.glob("*.safetensors")))
         yield digest_of(self.photographs)

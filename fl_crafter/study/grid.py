@@ -136,13 +136,14 @@ def evaluate(
     """
     began = time.monotonic()
     left = missing(plan, out)
-    plan.write(out / PLAN)  # not before what is there has been found to be of it
     announce(f"{len(left)} of {len(tasks(plan))} cells to measure")
     if left and elsewhere is not None:
+        plan.write(out / PLAN)  # which those processes read
         elsewhere()
         left = missing(plan, out)
     bench = open_bench(plan)
     _check_photographs(plan, out, bench)
+    plan.write(out / PLAN)  # not before what is there has been found to be of it
     run_cells(plan, left, out, bench=bench, announce=announce)
     announce("the evaluation checks itself")
     checks = _audited(plan, out, bench)

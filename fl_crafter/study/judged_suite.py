@@ -34,7 +34,7 @@ class JudgedSuite:
     def attack(
         self,
         observed: Float[Tensor, "uploads count channels rows columns"],
-        photographs: Sequence[Int64[Tensor, "count"]],
+        photographs: Sequence[Int64[Tensor, " count"]],
         knowledge: AttackerKnowledge,
         *,
         seed: int,

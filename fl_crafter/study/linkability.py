@@ -27,7 +27,7 @@ def measure_linkability(
     bench: Bench,
     released: Tensor,
     *,
-    known: Int64[Tensor, "known"],
+    known: Int64[Tensor, " known"],
     clean: Float[Tensor, "known channels rows columns"],
     theirs: Float[Tensor, "known channels rows columns"],
     random: torch.Generator,
@@ -68,7 +68,7 @@ def measure_linkability(
 def _weight_of_features(
     theirs: Float[Tensor, "known channels rows columns"],
     labels: Float[Tensor, "known attributes"],
-    person: Int64[Tensor, "known"],
+    person: Int64[Tensor, " known"],
     *,
     random: torch.Generator,
 ) -> float:
@@ -106,7 +106,7 @@ def known_photographs(bench: Bench) -> Tensor:
     return train[_turns(bench.faces.identity[train]) < PHOTOS[bench.plan.budget]]
 
 
-def _turns(person: Int64[Tensor, "count"]) -> Int64[Tensor, "count"]:
+def _turns(person: Int64[Tensor, " count"]) -> Int64[Tensor, " count"]:
     """Of each photograph, how many of its person came before."""
     seen, turns = dict[int, int](), []
     for own in person.tolist():

@@ -162,7 +162,7 @@ def classifier_figures(
 
 def train_classifier(
     feature: Float[Tensor, "count channels rows columns"],
-    person: Int64[Tensor, "count"],
+    person: Int64[Tensor, " count"],
     *,
     how: OwnAttacker,
 ) -> nn.Module:

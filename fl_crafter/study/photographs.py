@@ -18,7 +18,7 @@ FEWEST_PUBLIC = 100
 SAME = 0.02  # difference of two sketches
 
 
-def spread_over_people(identity: Int64[Tensor, "tests"], count: int) -> Int64[Tensor, "some"]:
+def spread_over_people(identity: Int64[Tensor, " tests"], count: int) -> Int64[Tensor, " some"]:
     """Places of `count` photographs, as many of each person as possible; 0 or too many: all.
 
     People come in an order that has nothing to do with their numbers.
@@ -36,7 +36,7 @@ def spread_over_people(identity: Int64[Tensor, "tests"], count: int) -> Int64[Te
     return key.argsort()[:count].sort().values
 
 
-def restricted(truth: PrivateTruth, place: Int64[Tensor, "some"]) -> PrivateTruth:
+def restricted(truth: PrivateTruth, place: Int64[Tensor, " some"]) -> PrivateTruth:
     """The truth of some of the test photographs, among all people of the gallery."""
     return dataclasses.replace(
         truth,
@@ -46,7 +46,7 @@ def restricted(truth: PrivateTruth, place: Int64[Tensor, "some"]) -> PrivateTrut
     )
 
 
-def other_uploads(truth: PrivateTruth, count: int) -> list[Int64[Tensor, "tests"]]:
+def other_uploads(truth: PrivateTruth, count: int) -> list[Int64[Tensor, " tests"]]:
     """Positions of further test photographs of the same people, `count` for each.
 
     Raises:

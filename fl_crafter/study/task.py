@@ -46,7 +46,7 @@ def taught(
     device = default_device()
     encoder = model.encoder.to(device)
 
-    def feature(chosen: Int64[Tensor, "chosen"]) -> Tensor:
+    def feature(chosen: Int64[Tensor, " chosen"]) -> Tensor:
         return features_of(encoder, image[chosen])
 
     random = torch.Generator().manual_seed(0)
@@ -84,7 +84,7 @@ def _lessons(
     return words, image, labels
 
 
-def _known(labels: Float[Tensor, "count attributes"]) -> Int64[Tensor, "attributes"]:
+def _known(labels: Float[Tensor, "count attributes"]) -> Int64[Tensor, " attributes"]:
     """How many photographs have each label."""
     return (~labels.isnan()).sum(0)
 

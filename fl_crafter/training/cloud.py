@@ -72,7 +72,7 @@ def head(cloud: nn.Module) -> tuple[str, nn.Linear]:
     return linear[-1]
 
 
-Take = Callable[[Int64[Tensor, "chosen"]], Float[Tensor, "chosen channels rows columns"]]
+Take = Callable[[Int64[Tensor, " chosen"]], Float[Tensor, "chosen channels rows columns"]]
 
 
 def train_cloud(
@@ -82,7 +82,7 @@ def train_cloud(
     *,
     settings: CloudTraining,
     random: torch.Generator,
-    weight: Float[Tensor, "count"] | None = None,
+    weight: Float[Tensor, " count"] | None = None,
     round: int = 1,
 ) -> float:
     """Train the cloud model, in place, on features.

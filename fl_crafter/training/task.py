@@ -20,7 +20,7 @@ def attribute_loss(
 
 def draw_images(
     images: Shaped[Tensor, "count 3 height width"], size: int, *, random: torch.Generator
-) -> tuple[Float[Tensor, "batch 3 height width"], Int64[Tensor, "batch"]]:
+) -> tuple[Float[Tensor, "batch 3 height width"], Int64[Tensor, " batch"]]:
     """Images in [0, 1], mirrored and zoomed at random, and which of the uint8 images they are."""
     chosen = torch.randint(0, len(images), (size,), generator=random)
     image = augment.random_flip(images[chosen].float() / 255, random=random)

@@ -154,7 +154,7 @@ def train_tiprdc(
     classifier: nn.Module,
     critic: InformationCritic,
     images: Shaped[Tensor, "count 3 height width"],
-    person: Int64[Tensor, "count"],
+    person: Int64[Tensor, " count"],
     attributes: Float[Tensor, "count attributes"],
     *,
     settings: TiprdcTraining,

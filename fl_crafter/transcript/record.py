@@ -40,10 +40,10 @@ class Transcript:
 
     feature: Float[Tensor, "count channels rows columns"]
     labels: Float[Tensor, "count attributes"]
-    client: Int64[Tensor, "count"]
-    round: Int64[Tensor, "count"]
-    purpose: Int64[Tensor, "count"]
-    row: Int64[Tensor, "count"]
+    client: Int64[Tensor, " count"]
+    round: Int64[Tensor, " count"]
+    purpose: Int64[Tensor, " count"]
+    row: Int64[Tensor, " count"]
 
     def __post_init__(self) -> None:
         if self.feature.ndim != 4 or self.labels.ndim != 2:

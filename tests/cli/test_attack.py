@@ -261,11 +261,12 @@ def test_a_setting_of_the_defence_and_a_trained_one_are_known(
     monkeypatch.setattr("fl_crafter.study.eavesdropper.DRAWN", 80)
     out, wanted = tmp_path / "out", ("--budget", "smoke", "--attack", "un_crafter_ridge")
     record, seen = transcript(tmp_path / "transcript.safetensors"), []
-    for deviation in ("0.01", "5"):
-        result = run("attack", record, "--out", out, *wanted, "--defence", f"noise:{deviation}")
+    for defence in ("noise:0.01", "noise:5", "noise", "substitution"):
+        result = run("attack", record, "--out", out, *wanted, "--defence", defence)
         assert result.exit_code == 0, result.output
         seen.append(load_file(out / "un_crafter_ridge.safetensors")["image"])
-    assert not torch.allclose(*seen, atol=0.01), "what is learnt depends on the noise"
+    assert not torch.allclose(*seen[:2], atol=0.01), "what is learnt depends on the noise"
+    assert not torch.allclose(*seen[2:], atol=0.01), "and on the defence"
 
     file = tmp_path / "advlearn.safetensors"
     parts = TrainedShape("advlearn", 40, (64, 8, 8, 8), (2, 2, 2), 0.5).build()

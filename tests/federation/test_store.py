@@ -74,6 +74,16 @@ def test_a_full_store_forgets_the_oldest_of_whoever_holds_the_most(tmp_path: Pat
     assert len(FeatureStore(tmp_path, capacity=20).messages(Purpose.TRAIN)) == 5
 
 
+def test_of_clients_that_hold_the_same_the_order_of_arrival_does_not_choose(tmp_path: Path) -> None:
+    left = []
+    for order in ((0, 1, 2), (2, 1, 0)):
+        store = FeatureStore(tmp_path / str(order), capacity=10)
+        for client in order:
+            store.add(payload(4, client=client))
+        left.append([message.client for message in store.messages(Purpose.TRAIN)])
+    assert left[0] == left[1] and len(left[0]) == 2
+
+
 def test_a_store_too_small_for_one_round_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fl_crafter._torchvision import torchvision
 from fl_crafter.inversion.convolution import FrozenConvolution
 from fl_crafter.inversion.frozen import frozen_copy
+from fl_crafter.models.backbone import cut
 from fl_crafter.models.generator import Generator, GeneratorShape
 from fl_crafter.models.resnet import resnet18_split
 
@@ -42,6 +43,11 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
         lambda: nn.Sequential(Generator(GeneratorShape(5, (8, 6, 4), 4, 5)), encoder()),
         (2, 5),
         1,
+    ),
+    "cut": (
+        lambda: cut(torchvision.models.resnet18(num_classes=3), "layer2").encoder,
+        (2, 3, 32, 32),
+        0,
     ),
     "bottlenecks": (lambda: torchvision.models.resnet50(num_classes=3), (1, 3, 32, 32), 0),
 }

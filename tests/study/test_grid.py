@@ -180,8 +180,11 @@ def test_other_faces_of_the_same_names_are_refused(
     knowledge = dataclasses.replace(bench.knowledge, public_image=bench.knowledge.public_image / 2)
     other = dataclasses.replace(bench, knowledge=knowledge)
     monkeypatch.setattr(grid, "open_bench", lambda plan: other)
+    moved = dataclasses.replace(plan, root="/data/moved")  # where else they are does not matter
+    before = (evaluated[2] / grid.PLAN).read_text()
     with pytest.raises(InputError, match="is of other faces; name another folder"):
-        grid.evaluate(plan, evaluated[2], command="test", announce=lambda line: None)
+        grid.evaluate(moved, evaluated[2], command="test", announce=lambda line: None)
+    assert (evaluated[2] / grid.PLAN).read_text() == before
 
 
 def test_the_plan_of_a_folder_is_not_replaced_by_one_that_is_refused(

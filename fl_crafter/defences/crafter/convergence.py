@@ -25,7 +25,7 @@ class Convergence:
         self._recent: list[Tensor] = []
         self._highest = self._lowest = self._still = torch.empty(0)
 
-    def active(self, objective: Float[Tensor, "batch"]) -> Bool[Tensor, "batch"]:
+    def active(self, objective: Float[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
         """Who gains from another step, given every sample's objective after this one."""
         if self.together:
             objective = objective.mean().expand_as(objective)

@@ -39,8 +39,8 @@ class CrafterSettings:
         prior_images: faces of nobody in particular that each distance compares with.
         distance: to average faces, a critic by default.
         stationarity_limit: norm of the inner gradient, at the released feature, above which a
-            sample's inversion has not converged; with more than a tenth of the samples, nor has the
-            result.
+            sample's inversion has not converged; with more than a tenth of those crafted together,
+            nor has the result.
         micro_batch: features crafted together, which bounds the memory; each such part has
             distances of its own.
     """

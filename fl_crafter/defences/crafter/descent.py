@@ -23,7 +23,7 @@ class SampleAdam:
         self._mean: Tensor | float = 0.0
         self._square: Tensor | float = 0.0
 
-    def move(self, gradient: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
+    def move(self, gradient: Float[Tensor, " batch *shape"]) -> Float[Tensor, " batch *shape"]:
         """What to add, given the gradient of each sample."""
         first, second = self.decay
         self._count += 1

@@ -30,11 +30,11 @@ class Distance(ABC):
     @abstractmethod
     def privacy_loss(
         self, image: Float[Tensor, "batch 3 height width"]
-    ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch 3 height width"]]:
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch 3 height width"]]:
         """Privacy loss of each reconstruction, and its gradient with respect to the images."""
 
     @abstractmethod
-    def gap(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch"]:
+    def gap(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, " batch"]:
         """Each person's share of the distance; its mean is large for exposed people."""
 
 
@@ -58,7 +58,7 @@ class DistanceSettings(ABC):
         """
 
 
-def gap_figures(eavesdropper: str, gap: Float[Tensor, "batch"]) -> dict[str, float]:
+def gap_figures(eavesdropper: str, gap: Float[Tensor, " batch"]) -> dict[str, float]:
     """The mean privacy gap of a batch, and its standard error where there is one, by name."""
     name = f"{eavesdropper}_privacy_gap"
     figures = {name: float(gap.mean())}
@@ -195,7 +195,7 @@ class PairedCritic(Distance):
 
     def privacy_loss(
         self, image: Float[Tensor, "batch 3 height width"]
-    ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch 3 height width"]]:
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch 3 height width"]]:
         """Privacy loss of each reconstruction, minus the critic's score, and its image gradient."""
         leaf = image.detach().requires_grad_(True)
         with torch.enable_grad():
@@ -204,7 +204,7 @@ class PairedCritic(Distance):
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         return loss.detach(), gradient
 
-    def gap(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch"]:
+    def gap(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, " batch"]:
         """Score of the prior, beside each person's reference, minus that of the reconstruction.
 
         Its mean is the critic's estimate of the Wasserstein distance: large for exposed people.
@@ -225,11 +225,11 @@ def estimate_epsilon_pii(
     reference: Float[Tensor, "batch 3 height width"],
     prior: Float[Tensor, "count 3 height width"] | None = None,
     *,
-    person: Int64[Tensor, "batch"] | None = None,
+    person: Int64[Tensor, " batch"] | None = None,
     settings: CriticSettings = CriticSettings(warm_up=150, pool=4),
     folds: int = 2,
     random: torch.Generator,
-) -> Float[Tensor, "batch"]:
+) -> Float[Tensor, " batch"]:
     """Each sample's share of the epsilon-PII estimate, by critics that never trained on it.
 
     The mean over samples estimates the distance between what the eavesdropper sees of these people

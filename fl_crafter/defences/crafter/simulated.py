@@ -40,7 +40,7 @@ class Pullback:
         figures: residuals that say how far the gradient can be trusted, by name.
     """
 
-    gradient: Float[Tensor, "batch *shape"]
+    gradient: Float[Tensor, " batch *shape"]
     figures: dict[str, float]
 
 
@@ -52,7 +52,7 @@ class Simulation(ABC):
             optimum: the norm of its inner gradient; None where it solves nothing.
     """
 
-    residual: Float[Tensor, "batch"] | None = None
+    residual: Float[Tensor, " batch"] | None = None
 
     @abstractmethod
     def reconstruct(

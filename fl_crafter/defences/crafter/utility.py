@@ -22,15 +22,15 @@ class Utility(ABC):
     @abstractmethod
     def target(
         self, feature: Float[Tensor, "batch channels rows columns"]
-    ) -> Float[Tensor, "batch *kept"]:
+    ) -> Float[Tensor, " batch *kept"]:
         """What is to be kept of clean features; no gradient."""
 
     @abstractmethod
     def loss(
         self,
         crafted: Float[Tensor, "batch channels rows columns"],
-        target: Float[Tensor, "batch *kept"],
-    ) -> Float[Tensor, "batch"]:
+        target: Float[Tensor, " batch *kept"],
+    ) -> Float[Tensor, " batch"]:
         """How far each crafted feature is from its target, 0 or more; differentiable."""
 
 

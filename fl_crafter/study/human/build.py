@@ -30,8 +30,8 @@ class Choice:
         person: whom each of these shows; `NONE` for others, no two of the same person.
     """
 
-    shown: list[Int64[Tensor, "photographs"]]
-    asked: Int64[Tensor, "questions"]
+    shown: list[Int64[Tensor, " photographs"]]
+    asked: Int64[Tensor, " questions"]
     person: list[int]
 
 
