@@ -53,7 +53,7 @@ def run(
         ]
         for one in runs:
             _console.print(f"[bold]{one.defence}[/]: {one.clients} clients, {one.rounds} rounds")
-            if one.label_flip:
+            if one.label_flip and one.scenario == "development":
                 epsilon = label_epsilon(one.label_flip)
                 _console.print(f"labels: randomised, with an epsilon of {epsilon:.2f} for each")
             folder = run_simulation(

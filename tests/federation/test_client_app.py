@@ -88,6 +88,24 @@ def test_the_same_photographs_are_never_shared_twice(server: Server) -> None:
     assert server.ask(client=1).has_content()
 
 
+def test_what_fails_after_protecting_costs_no_photograph(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the agreed cloud model cannot be had: nothing has left."""
+    own = {"own-process": True, "released": str(tmp_path / "released")}
+    deployed = Server(make_config(scenario="deployment"), **own)
+
+    def fail(config: SimulationConfig) -> None:
+        raise RuntimeError("no memory is left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(task, "deployed_cloud", fail)
+        assert deployed.ask("query.craft").error.reason == "The client failed with RuntimeError."
+    assert not list((tmp_path / "released").iterdir())
+    assert deployed.ask("query.craft").has_content()
+    assert "shared before" in (deployed.ask("query.craft").error.reason or "")
+
+
 def test_no_other_kind_of_request_gets_the_same_photographs(make_config: MakeConfig) -> None:
     """Each release, with noise and flipped labels drawn anew, would tell more of them."""
     developing = Server(make_config())
