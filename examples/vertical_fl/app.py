@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fl_crafter.assets import load_encoder, load_generator
 
-ROWS, HELD_OUT, ATTRIBUTE = 300, 100, 20  # of CelebA's attributes, counted from 0: Male
+ROWS, HELD_OUT, ATTRIBUTE = 200, 80, 20  # of CelebA's attributes, counted from 0: Male
 
 
 @lru_cache(maxsize=1)
