@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fl_crafter.assets import asset_hash, load_encoder, load_generator
+from fl_crafter.chunks import in_chunks
 from fl_crafter.defences.base import Defence
 from fl_crafter.defences.configured import DefenceSettings, build_defence
 from fl_crafter.defences.configured_target import simulated_observer
@@ -131,13 +132,12 @@ def encoder_hash(weights: str) -> str:
     return asset_hash("encoder", Path(weights) if weights else None)
 
 
-@torch.no_grad()
 def encode(
     encoder: nn.Module, image: Float[Tensor, "count 3 height width"], *, device: str = "cpu"
 ) -> Float[Tensor, "count channels rows columns"]:
     """Clean features of images in [0, 1], on the CPU."""
     encoder = encoder.to(device)
-    return torch.cat([encoder(part.to(device)).cpu() for part in image.split(BATCH)])
+    return in_chunks(lambda part: encoder(part.to(device)).cpu(), image, BATCH)
 
 
 def remembered(

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
+from fl_crafter.chunks import in_chunks
+
 
 @dataclass(frozen=True)
 class AttributeUtility:
@@ -27,7 +29,6 @@ class AttributeUtility:
         return float(np.mean(list(self.auc.values()))) if self.auc else float("nan")
 
 
-@torch.no_grad()
 def predict(
     cloud: nn.Module,
     feature: Float[Tensor, "count channels rows columns"],
@@ -37,8 +38,7 @@ def predict(
     """Probabilities of the attributes, on the CPU."""
     device = next(cloud.parameters()).device
     cloud.eval()
-    parts = [torch.sigmoid(cloud(part.to(device))).cpu() for part in feature.split(batch_size)]
-    return torch.cat(parts)
+    return in_chunks(lambda part: torch.sigmoid(cloud(part.to(device))).cpu(), feature, batch_size)
 
 
 def attribute_utility(

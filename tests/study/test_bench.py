@@ -1,5 +1,6 @@
 """What an evaluation's defences hold."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,19 +10,15 @@ from fl_crafter.study.bench import open_bench
 from fl_crafter.study.plan import Plan
 
 
-def test_defences_hold_photographs_or_drawn_faces(data_root: Path) -> None:
+def test_defences_hold_photographs_or_drawn_faces(
+    data_root: Path, make_plan: Callable[..., Plan]
+) -> None:
     def held(drawn: int) -> torch.Tensor:
-        plan = Plan(
+        plan = make_plan(
             data="celeba",
             root=str(data_root / "celeba"),
-            people=6,
-            photos=4,
-            faces=6,
             public=300,
             defences="substitution:1",
-            suite="standard",
-            budget="smoke",
-            seeds=(0,),
             evaluators=("sface",),
             drawn=drawn,
         )
