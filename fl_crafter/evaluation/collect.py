@@ -15,6 +15,8 @@ from fl_crafter.evaluation.results import AttackResult, Check, Linkability, Wors
 UTILITY_WEIGHT = "utility_weight"
 LABELS = "labels"
 FUSED = "released features and labels"
+OUTPUTS = "the cloud model's outputs"
+OUTPUTS_AND_LABELS = "the cloud model's outputs and labels"
 
 
 def reliable(point: str, checks: Iterable[Check]) -> bool:

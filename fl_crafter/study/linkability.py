@@ -11,9 +11,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fl_crafter.attacks.linking import FeatureClassifier, GalleryMatching, LabelClassifier
+from fl_crafter.attacks.linking import (
+    DiscriminantAnalysis,
+    FeatureClassifier,
+    GalleryMatching,
+    LabelClassifier,
+)
 from fl_crafter.evaluation.cell import Guess, guess
-from fl_crafter.evaluation.collect import FUSED, LABELS
+from fl_crafter.evaluation.collect import FUSED, LABELS, OUTPUTS, OUTPUTS_AND_LABELS
 from fl_crafter.evaluation.metrics import ranks_of
 from fl_crafter.faces.record import Role
 from fl_crafter.study.bench import Bench
@@ -50,6 +55,7 @@ def measure_linkability(
     release_score = by_release.score(released).log_softmax(1).cpu()
     weight = _weight_of_features(theirs, labels[known], person, random=random)
     by_clean = FeatureClassifier().fit(clean, person, random=random)
+    known_outputs, outputs = bench.predict(theirs), bench.predict(released)
     scores = {
         LABELS: label_score,
         "released features": release_score,
@@ -60,6 +66,17 @@ def measure_linkability(
         .score(released)
         .cpu(),
     }
+    if len(known) > len(by_label.people):  # somebody has more than one photograph
+        for evidence, theirs_too, ours in (
+            (OUTPUTS, [known_outputs], [outputs]),
+            (
+                OUTPUTS_AND_LABELS,
+                [known_outputs, labels[known]],
+                [outputs, labels[bench.test]],
+            ),
+        ):
+            linking = DiscriminantAnalysis().fit(torch.cat(theirs_too, 1), person, random=random)
+            scores[evidence] = linking.score(torch.cat(ours, 1))
     people, place = by_label.people, bench.identity
     column = torch.searchsorted(people, place)
     return {evidence: guess(ranks_of(own), own, column) for evidence, own in scores.items()}

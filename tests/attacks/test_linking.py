@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fl_crafter.attacks.linking import (
     CandidateCrafting,
+    DiscriminantAnalysis,
     FeatureClassifier,
     GalleryMatching,
     LabelClassifier,
@@ -63,6 +64,26 @@ def test_labels_alone_name_people() -> None:
     assert top1(LabelClassifier(), labels(1), labels(2)) > 0.6
     unknown = torch.full_like(labels(2), torch.nan)
     assert top1(LabelClassifier(), labels(1), unknown) == pytest.approx(1 / PEOPLE)
+
+
+def test_discriminant_analysis_finds_the_steady_numbers() -> None:
+    """Two of twelve numbers tell the person, drowned by ten louder ones that change every time."""
+    _, person = photographs(0)
+    own = torch.randn(PEOPLE, 2, generator=seeded(4))[person // 10]
+
+    def rows(seed: int) -> Tensor:
+        loud = torch.randn(len(person), 10, generator=seeded(seed))
+        return torch.cat([own + 0.02 * loud[:, :2], 10 * loud], 1)
+
+    known, asked = rows(1), rows(2)
+    assert top1(DiscriminantAnalysis(), known, asked) > 0.9
+    assert top1(GalleryMatching(), known, asked) < 0.5
+    known[::7, 0], asked[::5, 0] = torch.nan, torch.nan
+    assert top1(DiscriminantAnalysis(), known, asked) > 0.6
+    both = DiscriminantAnalysis().fit(rows(1)[:12], person[:12], random=seeded())
+    assert bool((both.people[both.score(rows(2)[:12]).argmax(1)] == person[:12]).all()), "of two"
+    with pytest.raises(ValueError, match="two rows"):
+        DiscriminantAnalysis().fit(known[:3], torch.arange(3), random=seeded())
 
 
 @pytest.mark.parametrize(("release", "least", "most"), [(Mixing(), 0.9, 1), (one_for_all, 0, 0.2)])

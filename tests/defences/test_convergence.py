@@ -1,4 +1,4 @@
-"""When crafting stops: per sample, and together where a distance couples them."""
+"""When crafting stops, sample by sample."""
 
 import torch
 from torch import Tensor
@@ -34,20 +34,13 @@ def test_a_sample_does_not_depend_on_the_others() -> None:
     assert together == alone
 
 
-def test_coupled_samples_stop_together() -> None:
-    time = torch.arange(100.0)
-    curve = torch.stack([0.5**time, 0.9**time], 1)
-    first, second = steps_until_done(curve, Convergence(tolerance=0.01, together=True))
-    assert first == second
-
-
 def test_noise_around_a_slope_does_not_stop_it() -> None:
     random = torch.Generator().manual_seed(0)
     curve = 1 - torch.arange(50.0)[:, None] / 50 + 0.02 * torch.randn(50, 1, generator=random)
     assert steps_until_done(curve, Convergence(tolerance=0.01)) == [None]
 
 
-def test_a_critic_that_learns_to_see_does_not_stop_it() -> None:
+def test_an_objective_that_rises_and_turns_does_not_stop_it() -> None:
     time = torch.arange(40.0)[:, None]
     curve = torch.where(time < 20, time / 20, 2 - time / 20)
     assert steps_until_done(curve, Convergence(tolerance=0.01)) == [None]

@@ -195,6 +195,18 @@ def test_another_kind_of_eavesdropper_can_be_simulated() -> None:
     assert len(eavesdropper.seen) == 3, "in steps 1, 3 and 5; in between the gradient is kept"
 
 
+def test_beside_a_critic_every_step_is_taken() -> None:
+    """A critic that learns makes the objective stand still wherever it turns."""
+    taken: list[int] = []
+    crafter = Crafter(
+        [Plain(hide(16, seed=1))],
+        settings=replace(QUICK, steps=40, rate=1e-9, distance=replace(CRITIC, rate=0.0)),
+        observe=lambda step: taken.append(step.index),
+    )
+    crafter.protect(hide(4, seed=2), random=seeded())
+    assert taken == list(range(40))
+
+
 def test_a_gradient_that_breaks_ends_the_crafting() -> None:
     eavesdropper = Plain(hide(16, seed=1), break_at=1)
     result = Crafter([eavesdropper], settings=QUICK).protect(hide(4, seed=2), random=seeded())

@@ -75,12 +75,3 @@ def test_a_batch_is_crafted_in_micro_batches(world: World) -> None:
 def test_the_privacy_gap_is_told(world: World) -> None:
     figures = crafter(world).protect(world.feature[:6], random=seeded()).figures
     assert {"latent_privacy_gap", "latent_privacy_gap_standard_error"} < figures.keys()
-
-
-def test_crafting_ends_once_nothing_changes(world: World) -> None:
-    def released(steps: int, tolerance: float) -> torch.Tensor:
-        settings = replace(QUICK, steps=steps, tolerance=tolerance)
-        return crafter(world, settings).protect(world.feature[:4], random=seeded()).feature
-
-    assert torch.equal(released(30, 1.0), released(40, 1.0))
-    assert not torch.equal(released(30, 0.0), released(40, 0.0))

@@ -1,12 +1,15 @@
 """Linkability: labels are its floor, and hiding a face does not lower it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
-from fl_crafter.evaluation.collect import FUSED
+from fl_crafter.evaluation.collect import FUSED, OUTPUTS, OUTPUTS_AND_LABELS
 from fl_crafter.faces.record import Role
+from fl_crafter.models.split import SplitModel
 from fl_crafter.study import linkability
 from fl_crafter.study.bench import Bench
 from fl_crafter.study.linkability import known_photographs, measure_linkability
@@ -63,3 +66,20 @@ def test_a_release_that_says_nothing_does_not_drown_the_labels(
     assert found[FUSED] >= found["labels"] - 1e-9
     seen = linked(labelled, clean, lambda feature: feature)
     assert seen[FUSED] > 0.9
+
+
+def test_outputs_of_the_cloud_model_link_by_themselves(
+    labelled: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(linkability.PHOTOS, labelled.plan.budget, 2)
+    clean = labelled.encode(labelled.faces.image[labelled.test])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        cloud = nn.Sequential(nn.Flatten(), nn.Linear(clean[0].numel(), 40))
+    bench = replace(labelled, model=SplitModel(labelled.model.encoder, cloud.requires_grad_(False)))
+    seen = linked(bench, clean, lambda feature: feature)
+    assert seen[OUTPUTS] > 0.9
+    assert seen[OUTPUTS_AND_LABELS] > 0.9
+    closed = linked(bench, torch.zeros_like(clean), torch.zeros_like)
+    assert closed[OUTPUTS] == pytest.approx(1 / PEOPLE)
+    assert closed[OUTPUTS_AND_LABELS] >= 3 / PEOPLE

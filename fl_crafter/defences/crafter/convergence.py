@@ -10,25 +10,23 @@ class Convergence:
 
     A sample is done when the mean of its objective over the last `window` steps differs from that
     over the `window` steps before by no more than `tolerance` of the objective's range so far, and
-    has done so for `window` steps in a row. (It may rise for a while, as a critic learns to see,
-    and turn.) A sample that is done stays done.
+    has done so for `window` steps in a row. A sample that is done stays done.
+
+    It is for objectives that stay as they are. One with a critic that learns swings for hundreds of
+    steps, and looks still wherever it turns: see docs/crafting.md, "When to stop".
 
     Args:
         tolerance: see above.
-        window: steps that are averaged, since a distance that adapts is noisy.
-        together: decide for the mean of the batch: where a distance couples the samples, none of
-            them stops alone.
+        window: steps that are averaged.
     """
 
-    def __init__(self, *, tolerance: float, window: int = 5, together: bool = False) -> None:
-        self.tolerance, self.window, self.together = tolerance, window, together
+    def __init__(self, *, tolerance: float, window: int = 5) -> None:
+        self.tolerance, self.window = tolerance, window
         self._recent: list[Tensor] = []
         self._highest = self._lowest = self._still = torch.empty(0)
 
     def active(self, objective: Float[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
         """Who gains from another step, given every sample's objective after this one."""
-        if self.together:
-            objective = objective.mean().expand_as(objective)
         if not self._recent:
             self._highest = self._lowest = objective
             self._still = torch.zeros_like(objective, dtype=torch.long)

@@ -34,7 +34,8 @@ class CrafterSettings:
     Attributes:
         utility_weight: the paper's beta: larger keeps more for the cloud, with less privacy.
         steps: most crafting steps.
-        tolerance: see `Convergence`: a sample that changes less is crafted no further.
+        tolerance: see `Convergence`: a sample that changes less is crafted no further. Where
+            eavesdroppers are simulated all steps are taken.
         rate: length of a step, of its root mean square element (see `SampleAdam`).
         prior_images: faces of nobody in particular that each distance compares with.
         distance: to average faces, a critic by default.
@@ -86,9 +87,7 @@ class _Watcher:
     simulation: Simulation
     distance: Distance
     figures: dict[str, float] = field(default_factory=dict)
-
     held: Tensor | None = None
-    gap: Tensor | float = 0.0
 
     def gradient(self, crafted: Tensor, *, step: int) -> Tensor:
         """Gradient of this eavesdropper's privacy loss with respect to the crafted feature."""
@@ -99,7 +98,6 @@ class _Watcher:
         loss, image_gradient = self.distance.privacy_loss(image)
         pullback = self.simulation.pull_back(image_gradient)
         self.figures = {"privacy_loss": float(loss.mean()), **pullback.figures}
-        self.gap = self.owner.weight * self.distance.gap(image)
         self.held = self.owner.weight * pullback.gradient
         return self.held
 
@@ -181,19 +179,20 @@ class Crafter(Defence):
         target = self.utility.target(feature)
         crafted = feature if start is None else start
         descent = SampleAdam(rate=self.settings.rate)
-        convergence = Convergence(tolerance=self.settings.tolerance, together=bool(watchers))
+        convergence = None if watchers else Convergence(tolerance=self.settings.tolerance)
         for step in range(self.settings.steps):
             objective, gradient = self._smooth_part(crafted, target, start)
             for watcher in watchers:
                 gradient = gradient + watcher.gradient(crafted, step=step)
-                objective = objective + watcher.gap
-            active = convergence.active(objective)
-            if not bool(active.any()):
-                break
             moved = crafted + descent.move(gradient)
             if not bool(torch.isfinite(moved).all()):
                 return Protected(crafted, Status.DIVERGED)
-            crafted = torch.where(active[:, None, None, None], moved, crafted)
+            if convergence is not None:
+                active = convergence.active(objective)
+                if not bool(active.any()):
+                    break
+                moved = torch.where(active[:, None, None, None], moved, crafted)
+            crafted = moved
             if self.observe:
                 self.observe(Step(step, crafted, _named_figures(watchers)))
         sizes = [each.flatten(1).square().mean(1) for each in (feature, start) if each is not None]

@@ -13,7 +13,6 @@ from fl_crafter.defences.base import (
     in_micro_batches,
     utility_loss,
 )
-from fl_crafter.defences.crafter.convergence import Convergence
 from fl_crafter.defences.crafter.crafter import FARTHEST, CrafterSettings
 from fl_crafter.defences.crafter.distance import gap_figures
 from fl_crafter.inversion.inverters import LevenbergMarquardt
@@ -75,7 +74,6 @@ class CrafterLatent(Defence):
             reference = generator(latent)
         prior = generator.sample(settings.prior_images, random=random).to(feature)
         distance = settings.distance.begin(reference, prior, random=random)
-        convergence = Convergence(tolerance=settings.tolerance, together=True)
         leaf = latent.clone().requires_grad_(True)
         optimizer = torch.optim.Adam([leaf], lr=settings.rate)
         for _ in range(settings.steps):
@@ -84,9 +82,6 @@ class CrafterLatent(Defence):
                 kept = settings.utility_weight * utility_loss(self.encoder(image), feature)
             distance.adapt(image.detach())
             _, image_gradient = distance.privacy_loss(image)
-            objective = kept.detach() + distance.gap(image.detach())
-            if not bool(convergence.active(objective).any()):
-                break
             (leaf.grad,) = torch.autograd.grad(
                 [image, kept.sum()], leaf, [image_gradient, torch.ones_like(kept.sum())]
             )
