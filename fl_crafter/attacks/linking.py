@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, Shaped
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 
 from fl_crafter.attacks.queries import Release, features_of
@@ -150,11 +150,15 @@ def _principal(centred: Tensor, count: int, random: torch.Generator) -> Tensor:
 class DiscriminantAnalysis(Linker):
     """Linear discriminant analysis on a few numbers of each row, `[count, size]`; nan is unknown.
 
-    Its one covariance within people, shrunk as Ledoit and Wolf (2004) say, tells from a few
-    photographs of each person which numbers are steady: for the outputs of the task's model, and
-    labels beside them.
+    Its one covariance within people, whose correlations are shrunk as Ledoit and Wolf (2004) say,
+    tells from a few photographs of each person which numbers are steady: for the outputs of the
+    task's model, and labels beside them.
+
+    Attributes:
+        least: variance within people that is added, in units of the variance over everybody.
     """
 
+    least: float = 1e-3
     name: ClassVar[str] = "discriminant_analysis"
 
     def fit(
@@ -180,12 +184,19 @@ class DiscriminantAnalysis(Linker):
         def scaled(rows: Tensor) -> Tensor:
             return ((rows.double().cpu() - mean) / spread).nan_to_num(0.0)
 
-        fitted = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-        fitted.fit(scaled(evidence).numpy(), place.numpy())
-        weight, bias = (torch.from_numpy(own) for own in (fitted.coef_, fitted.intercept_))
-        if len(people) == 2:  # one row that tells the second from the first
-            weight, bias = torch.cat([-weight, weight]), torch.cat([-bias, bias])
-        return Linking(people, lambda rows: (scaled(rows) @ weight.T + bias).float())
+        table = scaled(evidence)
+        place = place.cpu()
+        total = torch.zeros(len(people), table.shape[1], dtype=table.dtype)
+        centre = total.index_add(0, place, table) / place.bincount()[:, None]
+        within = table - centre[place]
+        # what never varied within the few photographs of a person may vary in the next one
+        deviation = (within.square().mean(0) + self.least).sqrt()
+        shrunk, _ = ledoit_wolf((within / deviation).numpy(), assume_centered=True)
+        covariance = torch.from_numpy(shrunk) * deviation[:, None] * deviation
+        covariance.diagonal().add_(self.least)
+        weight = torch.linalg.solve(covariance, centre.T)
+        bias = -0.5 * (centre.T * weight).sum(0)
+        return Linking(people, lambda rows: (scaled(rows) @ weight + bias).float())
 
 
 @dataclass(frozen=True)
