@@ -15,6 +15,9 @@ from fl_crafter.evaluation.metrics import chance, chance_of
 from fl_crafter.evaluation.record import ChanceOfRates, Cosine, Finite, Record, Seconds, Share
 from fl_crafter.evaluation.verification import FALSE_ACCEPTANCE_RATES, acceptances
 
+ALL_PICTURES = "all_pictures"
+"""Stands among the attacks for one guess from the pictures of all of them."""
+
 
 class Guess(Record):
     """How well something orders the people for each photograph.
@@ -148,8 +151,8 @@ class Cell(Record):
             other photographs of the people; `utility_auc` is without that, as in deployment. None
             where other photographs were left out.
         development_interval: of `development_auc`.
-        likeness: by attack.
-        judged: by evaluator and attack.
+        likeness: by attack; of `ALL_PICTURES`, of the mean picture.
+        judged: by evaluator and attack, `ALL_PICTURES` among them.
         worst_case: by evaluator; see `worst_guess`.
         linked: by evidence, such as `released features`: see `linkability`; empty where other
             photographs were left out.

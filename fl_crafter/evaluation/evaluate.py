@@ -197,6 +197,26 @@ def judge_together(
     return AttackJudgement(image[0], ranks_of(score), score, similarity)
 
 
+def judge_all_pictures(judged: Mapping[str, AttackJudgement]) -> AttackJudgement:
+    """One guess from the pictures of all attacks, which err in different ways.
+
+    Everybody's cosine with a row is the mean over the attacks, after what each attack gives that
+    person over all rows is taken off: some people resemble everybody, and what all pictures of an
+    attack share tells nobody from another. The picture is the mean one.
+
+    Args:
+        judged: by attack, all of the same photographs, two or more.
+    """
+    every = list(judged.values())
+    score = torch.stack([own.score - own.score.mean(0) for own in every]).mean(0)
+    return AttackJudgement(
+        image=torch.stack([own.image for own in every]).mean(0),
+        rank=ranks_of(score),
+        score=score,
+        similarity=torch.stack([own.similarity for own in every]).mean(0),
+    )
+
+
 def _looks(image: Tensor, expected: Tensor, evaluator: Evaluator) -> list[Tensor]:
     """Embeddings, where the faces should be and, if that is elsewhere, where they are found."""
     found = evaluator.landmarks(image)

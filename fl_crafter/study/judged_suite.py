@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -10,8 +11,13 @@ from torch import Tensor
 
 from fl_crafter.attacks.base import AttackerKnowledge
 from fl_crafter.attacks.suite import run_suite
-from fl_crafter.evaluation.cell import Likeness
-from fl_crafter.evaluation.evaluate import AttackJudgement, judge_attack, judge_together
+from fl_crafter.evaluation.cell import ALL_PICTURES, Likeness
+from fl_crafter.evaluation.evaluate import (
+    AttackJudgement,
+    judge_all_pictures,
+    judge_attack,
+    judge_together,
+)
 from fl_crafter.evaluation.metrics import peak_signal_to_noise, structural_similarity
 from fl_crafter.study.bench import Bench
 from fl_crafter.study.plan import fused
@@ -64,10 +70,8 @@ class JudgedSuite:
             seconds = time.monotonic() - began
             image = result.image.detach().cpu().clamp(0, 1).unflatten(0, (len(photographs), -1))
             title = fused(attack.name) if together else attack.name
-            self.likeness[title] = Likeness(
-                ssim=float(structural_similarity(raw, image[0]).mean()),
-                psnr=float(peak_signal_to_noise(raw, image[0]).mean()),
-                perceptual_distance=float(bench.perceptual(raw, image[0]).mean()),
+            self.likeness[title] = self._likeness(
+                image[0],
                 loss_curve=tuple(result.loss_curve),
                 zero_gradients=result.zero_gradients,
                 seconds=seconds,
@@ -82,3 +86,21 @@ class JudgedSuite:
                     )
                 )
             began = time.monotonic()
+
+    def guess_from_all(self) -> dict[str, AttackJudgement]:
+        """Each judge's one guess from all pictures so far, whose mean gets a likeness."""
+        joined = {name: judge_all_pictures(own) for name, own in self.judgement.items()}
+        picture = joined[self.bench.main].image
+        self.likeness[ALL_PICTURES] = self._likeness(
+            picture, loss_curve=(), zero_gradients=0.0, seconds=0.0
+        )
+        return joined
+
+    def _likeness(self, image: Float[Tensor, "count 3 height width"], **told: Any) -> Likeness:
+        raw = self.bench.faces.image[self.bench.test]
+        return Likeness(
+            ssim=float(structural_similarity(raw, image).mean()),
+            psnr=float(peak_signal_to_noise(raw, image).mean()),
+            perceptual_distance=float(self.bench.perceptual(raw, image).mean()),
+            **told,
+        )

@@ -13,7 +13,15 @@ from torch import Tensor
 from fl_crafter.attacks.averaging import mean_release
 from fl_crafter.defences.base import Defence
 from fl_crafter.evaluation.bootstrap import Interval, Resampling
-from fl_crafter.evaluation.cell import Cell, Guess, Judged, Release, guess, worst_guess
+from fl_crafter.evaluation.cell import (
+    ALL_PICTURES,
+    Cell,
+    Guess,
+    Judged,
+    Release,
+    guess,
+    worst_guess,
+)
 from fl_crafter.evaluation.evaluate import AttackJudgement
 from fl_crafter.evaluation.metrics import Utility, similarity_to_others, utility_over_people
 from fl_crafter.study.bench import Bench, protect
@@ -51,6 +59,7 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
     if len(uploads) > 1:
         suite.attack(observed, uploads, knowledge, seed=seed, random=attacker)
     judgement = suite.judgement
+    joined = suite.guess_from_all()
     served, interval = _utility(bench, bench.predict(released))
     developed_auc = developed_interval = None
     linked: dict[str, Guess] = {}
@@ -75,7 +84,10 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
         development_auc=developed_auc,
         development_interval=developed_interval,
         likeness=suite.likeness,
-        judged={name: _judged(bench, name, own) for name, own in judgement.items()},
+        judged={
+            name: _judged(bench, name, {**own, ALL_PICTURES: joined[name]})
+            for name, own in judgement.items()
+        },
         worst_case={
             name: worst_guess(
                 {attack: each.rank for attack, each in own.items()},

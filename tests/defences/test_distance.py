@@ -86,12 +86,27 @@ def test_a_persons_photographs_are_judged_by_a_critic_that_saw_none_of_them(
         assert sorted(person[inside].bincount(minlength=4).tolist()) == [0, 0, 3, 3]
 
 
+def test_nobody_is_her_own_stranger() -> None:
+    """Pictures of the other people are the prior: a true pair among them would blind the critic."""
+    own = pictures(12, seed=1)
+    person = torch.arange(12) // 4
+    critic = PairedCritic(
+        own, own, settings=CriticSettings(widths=(4,)), random=seeded(), person=person
+    )
+    rows = torch.arange(12).repeat(40)
+    strangers = critic._strangers(rows)
+    assert not bool((person[strangers] == person[rows]).any())
+    assert sorted(strangers.unique().tolist()) == list(range(12))
+
+
 def test_one_person_has_no_estimate() -> None:
     own, prior = pictures(3, seed=1), pictures(16, seed=2)
     with pytest.raises(ValueError, match="2 people or more, not 1"):
         estimate_epsilon_pii(own[:1], own[:1], prior, random=seeded())
     with pytest.raises(ValueError, match="2 people or more, not 1"):
         estimate_epsilon_pii(own, own, prior, person=torch.zeros(3).long(), random=seeded())
+    with pytest.raises(ValueError, match="4 people or more, not 3"):
+        estimate_epsilon_pii(own, own, random=seeded())
 
 
 @pytest.fixture

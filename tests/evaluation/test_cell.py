@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fl_crafter.evaluation.cell import Guess, guess, worst_guess
+from fl_crafter.evaluation.evaluate import AttackJudgement, judge_all_pictures
 from fl_crafter.evaluation.metrics import ranks_of
 
 PHOTOS, PEOPLE = 80, 40
@@ -48,3 +49,27 @@ def test_chance_grows_with_the_number_of_attacks() -> None:
     assert many.chance.tar_far_1e2 == pytest.approx(1 - 0.99**9, abs=0.01)
     assert many.chance.tar_far_1e3 == pytest.approx(1 - 0.999**9, abs=0.005)
     assert many.roc["0.01"] == pytest.approx(many.chance.tar_far_1e2, abs=0.07)
+
+
+def judged(seed: int, *, seen: float, hubs: float) -> AttackJudgement:
+    """An attack by whose pictures some people resemble everybody."""
+    score = scores(seed, seen=seen)
+    score[:, :3] += hubs
+    return AttackJudgement(torch.zeros(PHOTOS, 3, 2, 2), ranks_of(score), score, score)
+
+
+def test_all_pictures_tell_more_than_the_best_of_them() -> None:
+    every = {str(seed): judged(seed, seen=0.3, hubs=2.0) for seed in range(9)}
+    joined = judge_all_pictures(every)
+    together = guess(joined.rank, joined.score, COLUMN)
+    best = max(
+        float(guess(e.rank, e.score, COLUMN).within(1).double().mean()) for e in every.values()
+    )
+    assert float(together.within(1).double().mean()) > 0.8 > 0.2 > best
+    assert together.chance.top1 == pytest.approx(1 / PEOPLE), "it is one guess"
+
+
+def test_pictures_of_nobody_name_nobody_together() -> None:
+    every = {str(seed): judged(seed, seen=0.0, hubs=2.0) for seed in range(9)}
+    joined = judge_all_pictures(every)
+    assert float(guess(joined.rank, joined.score, COLUMN).within(1).double().mean()) < 0.1

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fl_crafter.errors import InputError
+from fl_crafter.evaluation.cell import ALL_PICTURES
 from fl_crafter.evaluation.evaluate import judge_attack, judge_together
 from fl_crafter.study.bench import Bench
 from fl_crafter.study.measure import measure
@@ -42,8 +43,9 @@ def test_uploads_of_one_person_are_joined(bench: Bench, make_plan: MakePlan) -> 
     alone, _ = measure(bench, plan.points()[0], 0)
     assert together.utility_auc == alone.utility_auc, "the server is sent no means"
     assert together.likeness != alone.likeness
-    assert list(together.likeness) == list(plan.attack_settings())
-    assert set(together.likeness) == set(alone.likeness) | set(map(fused, alone.likeness))
+    assert list(together.likeness) == [*plan.attack_settings(), ALL_PICTURES]
+    single = set(alone.likeness) - {ALL_PICTURES}
+    assert set(together.likeness) == {ALL_PICTURES} | single | set(map(fused, single))
     with pytest.raises(InputError, match="2 test photographs"):
         other_uploads(truth, 2)
 

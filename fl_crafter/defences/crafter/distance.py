@@ -146,6 +146,8 @@ class PairedCritic(Distance):
         prior: images of nobody in particular, as the same eavesdropper would see them.
         settings: see `CriticSettings`.
         random: source of initialisation, pairing and batches.
+        person: whom each reference shows, and each image of the prior likewise; by default nobody
+            in the prior is in the batch.
     """
 
     def __init__(
@@ -155,9 +157,11 @@ class PairedCritic(Distance):
         *,
         settings: CriticSettings,
         random: torch.Generator,
+        person: Int64[Tensor, " batch"] | None = None,
     ) -> None:
         self.settings = settings
         self.random = random
+        self.person = person
         self.reference = settings.view(reference)
         self.prior = settings.view(prior)
         with seeded(random):
@@ -171,12 +175,20 @@ class PairedCritic(Distance):
     def _pick(self, count: int, among: int) -> Tensor:
         return torch.randint(among, (count,), generator=self.random)
 
+    def _strangers(self, rows: Tensor) -> Tensor:
+        """For each of these references an image of the prior, which shows somebody else."""
+        drawn = self._pick(len(rows), len(self.prior))
+        if self.person is not None:
+            while len(same := (self.person[drawn] == self.person[rows]).nonzero().flatten()):
+                drawn[same] = self._pick(len(same), len(self.prior))
+        return drawn
+
     def train(self, image: Float[Tensor, "batch 3 height width"], *, steps: int) -> None:
         """Let the critic learn what separates the reconstructions from the prior."""
         small = self.settings.view(image)
         for _ in range(steps):
             rows = self._pick(self.settings.batch_size, len(small))
-            strangers = self._pick(self.settings.batch_size, len(self.prior))
+            strangers = self._strangers(rows)
             joint = torch.cat([self.reference[rows], small[rows]], 1)
             product = torch.cat([self.reference[rows], self.prior[strangers]], 1)
             flip = torch.rand(len(rows), 1, 1, 1, generator=self.random).to(joint) < 0.5
@@ -249,19 +261,28 @@ def estimate_epsilon_pii(
         random: source of folds, initialisation and batches.
 
     Raises:
-        ValueError: there are fewer people than folds.
+        ValueError: there are fewer people than folds, or too few to be compared with each other.
     """
     if person is None:
         person = torch.arange(len(reconstruction))
     people, index = person.cpu().unique(return_inverse=True)
-    if len(people) < folds:
-        raise ValueError(f"epsilon-PII is estimated from {folds} people or more, not {len(people)}")
+    fewest = folds if prior is not None else 2 * folds
+    if len(people) < fewest:
+        raise ValueError(
+            f"epsilon-PII is estimated from {fewest} people or more, not {len(people)}"
+        )
     part = (torch.randperm(len(people), generator=random) % folds)[index]
     result = torch.zeros(len(reconstruction))
     for fold in range(folds):
         inside, outside = part == fold, part != fold
         others = reconstruction[outside] if prior is None else prior
-        critic = PairedCritic(reference[outside], others, settings=settings, random=random)
+        critic = PairedCritic(
+            reference[outside],
+            others,
+            settings=settings,
+            random=random,
+            person=index[outside] if prior is None else None,
+        )
         critic.train(reconstruction[outside], steps=settings.warm_up)
         critic.reference = settings.view(reference[inside])
         result[inside] = critic.gap(reconstruction[inside]).cpu()
