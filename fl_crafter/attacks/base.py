@@ -24,6 +24,8 @@ class AttackerKnowledge:
         amortiser: features -> latents of the generator, a start for inversions; None where there is
             none, as for a generator that was brought along.
         decoder: trained on clean features of public faces, a start for decoders.
+        cloud: the public model of the task behind the encoder, features -> `[batch, outputs]`; None
+            where it is not known.
         defence_decoder: the one that a trained defence played against and stores, with which
             adaptive decoders go on; None where there is none.
         release: the victim's defence, as a function of clean features, for adaptive attacks.
@@ -42,6 +44,7 @@ class AttackerKnowledge:
     generator: ImageGenerator
     amortiser: nn.Module | None
     decoder: nn.Module
+    cloud: nn.Module | None = None
     defence_decoder: nn.Module | None = None
     release: Release | None = None
     batch: int = 64

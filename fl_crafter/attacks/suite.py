@@ -18,6 +18,7 @@ from fl_crafter.attacks.floors import (
     NearestReleasedFace,
 )
 from fl_crafter.attacks.hybrid import WhiteBoxHybrid
+from fl_crafter.attacks.outputs import ThroughOutputs
 from fl_crafter.attacks.pixels import AdaptivePixels, WhiteBoxPixels
 from fl_crafter.attacks.priors import WithEigenfaces
 from fl_crafter.attacks.un_crafter import NetworkRegression, UnCrafter
@@ -54,6 +55,7 @@ def _smoke() -> list[Attack]:
         WhiteBoxPixels(steps=3),
         WithEigenfaces(latent, latent_size=4),
         latent,
+        ThroughOutputs(latent),
     ]
 
 
@@ -66,6 +68,7 @@ def _cpu() -> list[Attack]:
         AdaptiveDecoder(images=600, steps=150),
         WhiteBoxPixels(),
         WhiteBoxLatent(),
+        ThroughOutputs(),
     ]
 
 
@@ -89,6 +92,7 @@ def _gpu() -> list[Attack]:
         pixels,
         WithEigenfaces(latent, latent_size=1000),
         latent,
+        ThroughOutputs(latent),
         WhiteBoxHybrid(latent=latent, steps=60),
         AdaptivePixels(WhiteBoxPixels(steps=60)),
     ]

@@ -148,7 +148,7 @@ class Bench:
         if point.weights not in self._relearnt:
             self._relearnt[point.weights] = of_trained(
                 self.knowledge,
-                defence.model.encoder,
+                defence.model,
                 steps=RELEARNING[self.plan.budget],
                 random=torch.Generator().manual_seed(0),
                 title=f"decoder of {point.name}",
@@ -215,12 +215,14 @@ def open_bench(plan: Plan) -> Bench:
         public_labels=None if bool(public.attributes.isnan().all()) else public.attributes,
         query_image=public.image[held:],
     )
+    knowledge = dataclasses.replace(knowledge, cloud=model.cloud)
     if plan.size != SHIPPED_SIZE and generator is None:
         generator = scaled(knowledge.generator, size=plan.size)
     if plan.foreign:
         knowledge = with_encoder(
             knowledge,
             model.encoder,
+            cloud=model.cloud,
             decoder=None if plan.encoder else knowledge.decoder,
             steps=RELEARNING[plan.budget],
             random=torch.Generator().manual_seed(0),

@@ -121,8 +121,8 @@ class Eavesdropper:
             device=self.device,
             weights=self.weights,
         )
-        if self.trained is not None:
-            known = of_trained(known, self.encoder, steps=steps, random=random)
+        if self.trained is not None and self.trained.model is not None:
+            known = of_trained(known, self.trained.model, steps=steps, random=random)
             known = knowing(known, self.trained, random=random)
         elif self.point is not None:
             known = with_defence(
@@ -134,7 +134,8 @@ class Eavesdropper:
                 model=self.model,
             )
         if self.is_own:
-            known = with_encoder(known, self.encoder, steps=steps, random=random)
+            cloud = None if self.model is None else self.model.cloud
+            known = with_encoder(known, self.encoder, cloud=cloud, steps=steps, random=random)
         return known if self.generator is None else with_generator(known, self.generator)
 
     def digest(self) -> str:

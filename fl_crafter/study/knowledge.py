@@ -55,12 +55,14 @@ def attacker_knowledge(
             raise ValueError("faces are to be drawn, and random is missing")
         faces = generator.sample(drawn, random=random).cpu()
         public_image = torch.cat([public_image, faces])
+    model = load_encoder(weights).to(device)
     return AttackerKnowledge(
-        encoder=load_encoder(weights).encoder.to(device),
+        encoder=model.encoder,
         public_image=public_image,
         generator=generator,
         amortiser=load_amortiser(weights).to(device),
         decoder=load_decoder("eavesdropper_decoder", weights).to(device),
+        cloud=model.cloud,
         public_labels=public_labels,
         query_image=query_image,
     )
@@ -86,6 +88,7 @@ def with_encoder(
     knowledge: AttackerKnowledge,
     encoder: nn.Module,
     *,
+    cloud: nn.Module | None = None,
     decoder: nn.Module | None = None,
     steps: int,
     random: torch.Generator,
@@ -96,12 +99,13 @@ def with_encoder(
     Args:
         knowledge: of any eavesdropper.
         encoder: frozen; images in [0, 1] -> features `[batch, channels, rows, columns]`.
+        cloud: the public model of the task behind it, if that is known.
         decoder: that learns; by default one with random weights.
         steps: of its training on the public images.
         random: of those weights and of the training.
         title: shown beside the progress bar.
     """
-    knowledge = replace(knowledge, encoder=encoder, amortiser=None)
+    knowledge = replace(knowledge, encoder=encoder, cloud=cloud, amortiser=None)
     if decoder is None:
         some = features_of(encoder, knowledge.public_image[:256])
         side, rows = knowledge.public_image.shape[-1], some.shape[2]
@@ -191,7 +195,7 @@ def knowing(
 
 def of_trained(
     knowledge: AttackerKnowledge,
-    encoder: nn.Module,
+    model: SplitModel,
     *,
     steps: int,
     random: torch.Generator,
@@ -204,14 +208,20 @@ def of_trained(
 
     Args:
         knowledge: of an eavesdropper on the shipped encoder.
-        encoder: the trained one, frozen.
+        model: the trained encoder, frozen, with its cloud model.
         steps: of the decoder's training on the public images.
         random: of that training.
         title: shown beside the progress bar.
     """
     some = knowledge.public_image[:256]
-    met, used_to = (features_of(each, some) for each in (encoder, knowledge.encoder))
+    met, used_to = (features_of(each, some) for each in (model.encoder, knowledge.encoder))
     decoder = Rescaled(knowledge.decoder, met, used_to)
     return with_encoder(
-        knowledge, encoder, decoder=decoder, steps=steps, random=random, title=title
+        knowledge,
+        model.encoder,
+        cloud=model.cloud,
+        decoder=decoder,
+        steps=steps,
+        random=random,
+        title=title,
     )

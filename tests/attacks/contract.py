@@ -18,6 +18,7 @@ def knowledge_of(world: World) -> AttackerKnowledge:
         generator=world.generator,
         amortiser=world.amortiser,
         decoder=world.decoder,
+        cloud=world.cloud,
     )
 
 
@@ -78,7 +79,7 @@ class AttackContract(ABC):
         parameters = inspect.signature(type(attack).reconstruct).parameters
         assert list(parameters) == ["self", "feature", "knowledge", "random"]
         known = {each.name for each in dataclasses.fields(AttackerKnowledge)}
-        networks = {"encoder", "generator", "amortiser", "decoder", "defence_decoder"}
+        networks = {"encoder", "generator", "amortiser", "decoder", "defence_decoder", "cloud"}
         public = {"public_image", "query_image", "public_labels"}
         assert known == networks | public | {"release", "batch", "memory", "labels"}
 

@@ -8,6 +8,7 @@ import torch
 from fl_crafter.assets import load_encoder
 from fl_crafter.assets.deeper import layer2, layer3
 from fl_crafter.errors import InputError
+from fl_crafter.evaluation.cell import ALL_PICTURES
 from fl_crafter.models.split import SplitModel, feature_shape
 from fl_crafter.study.bench import open_bench
 from fl_crafter.study.measure import measure

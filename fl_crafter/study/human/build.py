@@ -100,7 +100,7 @@ def reconstruct(
     victim, attacker = (torch.Generator().manual_seed(2 * seed + each) for each in range(2))
     feature = released(defence, model, image, random=victim)
     if defence.model is not None:
-        knowledge = of_trained(knowledge, defence.model.encoder, steps=relearning, random=attacker)
+        knowledge = of_trained(knowledge, defence.model, steps=relearning, random=attacker)
     knowledge = knowing(knowledge, defence, random=attacker)
     return attack.reconstruct(feature, knowledge, random=attacker).image.cpu().clamp(0, 1)
 
