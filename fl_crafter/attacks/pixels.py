@@ -28,6 +28,11 @@ class WhiteBoxPixels(Attack):
     than a search over latents. It starts from the decoder's picture, and with `restarts` from the
     mean public face too; the nearest feature decides, never the truth.
 
+    With `any_scale` each channel of each feature counts up to a factor of its own, the best one:
+    what prunes channels, or damps them, is undone. A decoder of whole features draws nothing from
+    such ones, so that the search starts from the mean public face, and as less is known the prior
+    wants a larger weight.
+
     Attributes:
         steps: of Adam from every start.
         rate: longest step, in units of the pixels' range.
@@ -35,6 +40,7 @@ class WhiteBoxPixels(Attack):
         noise: deviation of what is added to every start, so that none is stuck at 0 or 1.
         restarts: further starts, from the mean public face.
         micro_batch: features inverted at once.
+        any_scale: see above.
     """
 
     steps: int = 100
@@ -43,6 +49,7 @@ class WhiteBoxPixels(Attack):
     noise: float = 0.01
     restarts: int = 0
     micro_batch: int = 32
+    any_scale: bool = False
     name: str = "white_box_pixels"
 
     def reconstruct(
@@ -52,7 +59,7 @@ class WhiteBoxPixels(Attack):
         *,
         random: torch.Generator,
     ) -> Reconstruction:
-        """See `Attack`; the curve is the mean feature distance from the decoder's picture."""
+        """See `Attack`; the curve is the mean feature distance from the first start."""
         return self.search(frozen_copy(knowledge.encoder), feature, knowledge, random=random)
 
     def search(
@@ -67,11 +74,12 @@ class WhiteBoxPixels(Attack):
         mean = knowledge.public_image.mean(0).to(feature)
         images, curves, still = [], [], []
         for part in in_parts(feature, self.micro_batch, title=self.name):
+            average = mean.expand(len(part), -1, -1, -1)
             with torch.no_grad():
-                picture = knowledge.decoder(part)
-            found = self._descend(encode, part, picture, random)
+                start = average if self.any_scale else knowledge.decoder(part)
+            found = self._descend(encode, part, start, random)
             for _ in range(self.restarts):
-                other = self._descend(encode, part, mean.expand_as(picture), random)
+                other = self._descend(encode, part, average, random)
                 found = found.better_of(other)
             images.append(found.value)
             curves.append(torch.tensor(found.curve) * len(part))
@@ -83,6 +91,12 @@ class WhiteBoxPixels(Attack):
         self, encode: Map, feature: Tensor, start: Tensor, random: torch.Generator
     ) -> Descent:
         noise = torch.randn(start.shape, generator=random).to(start)
+        if self.any_scale:
+            clean = encode
+
+            def encode(image: Tensor) -> Tensor:
+                return in_scale_of(feature, clean(image))
+
         return descend(
             encode,
             feature,
@@ -93,6 +107,16 @@ class WhiteBoxPixels(Attack):
             rate=self.rate,
             variation_weight=self.variation_weight,
         )
+
+
+def in_scale_of(
+    feature: Float[Tensor, "batch channels rows columns"], output: Tensor
+) -> Float[Tensor, "batch channels rows columns"]:
+    """The output with each channel of each row times what brings it nearest to the feature's."""
+    along = (output * feature).sum((2, 3), keepdim=True)
+    size = output.square().sum((2, 3), keepdim=True)
+    tiny = torch.finfo(output.dtype).tiny
+    return output * (along.clamp_min(0.0) / size.clamp_min(tiny))
 
 
 @dataclass(frozen=True)

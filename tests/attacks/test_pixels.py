@@ -105,3 +105,30 @@ def test_features_are_taken_together_as_the_victim_protects_them(world: World) -
         world.feature[:4], knowledge, random=seeded()
     )
     assert sizes == {4}
+
+
+class TestWhiteBoxChannels(AttackContract):
+    def build(self) -> Attack:
+        return WhiteBoxPixels(steps=5, any_scale=True, micro_batch=3)
+
+
+def test_pruned_and_damped_channels_do_not_hide_the_others(world: World) -> None:
+    """Half of the channels blanked and the others scaled, for each photograph anew."""
+    torch.manual_seed(0)
+    encoder = freeze(Encoder(nn.Conv2d(3, 32, 4, stride=2, padding=1)))
+    grey = nn.Sequential(nn.Conv2d(32, 3, 1), nn.Upsample(scale_factor=2), nn.Sigmoid())
+    knowledge = replace(knowledge_of(world), encoder=encoder, decoder=grey)
+    image = pictures(6, seed=5)
+    kept = 2 * torch.rand(6, 32, 1, 1, generator=seeded(1))
+    released = encoder(image) * torch.where(kept < 1, 0.0, kept)
+
+    def error(attack: WhiteBoxPixels) -> float:
+        found = attack.reconstruct(released, knowledge, random=seeded()).image
+        return float((found - image).square().mean() / image.var(0).mean())
+
+    blind = WhiteBoxPixels(steps=200)
+    assert error(replace(blind, any_scale=True)) < 0.25 * error(blind)
+    nothing = replace(blind, any_scale=True, steps=5).reconstruct(
+        torch.zeros_like(released), knowledge, random=seeded()
+    )
+    assert bool(nothing.image.isfinite().all()), "where every channel is pruned"
