@@ -91,14 +91,12 @@ class WhiteBoxPixels(Attack):
         self, encode: Map, feature: Tensor, start: Tensor, random: torch.Generator
     ) -> Descent:
         noise = torch.randn(start.shape, generator=random).to(start)
-        if self.any_scale:
-            clean = encode
 
-            def encode(image: Tensor) -> Tensor:
-                return in_scale_of(feature, clean(image))
+        def encode_to_scale(image: Tensor) -> Tensor:
+            return in_scale_of(feature, encode(image))
 
         return descend(
-            encode,
+            encode_to_scale if self.any_scale else encode,
             feature,
             start=(start + self.noise * noise).clamp(0, 1),
             draw=lambda image: image,

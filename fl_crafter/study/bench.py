@@ -36,6 +36,7 @@ from fl_crafter.study.knowledge import (
     scaled,
     with_encoder,
     with_generator,
+    with_queries,
 )
 from fl_crafter.study.named import named_function, named_generator
 from fl_crafter.study.photographs import (
@@ -227,13 +228,17 @@ def open_bench(plan: Plan) -> Bench:
             steps=RELEARNING[plan.budget],
             random=torch.Generator().manual_seed(0),
         )
+    if generator:
+        knowledge = with_generator(knowledge, generator)
+    random = torch.Generator().manual_seed(PREPARATION - 1)
+    knowledge = with_queries(knowledge, plan.queries(), random=random)
     return Bench(
         plan=plan,
         truth={name: restricted(own, chosen) for name, own in truth.items()},
         evaluators=evaluators,
         model=model,
         public_feature=feature,
-        knowledge=with_generator(knowledge, generator) if generator else knowledge,
+        knowledge=knowledge,
         learnt=learnt,
         perceptual=PerceptualDistance(),
     )

@@ -78,6 +78,23 @@ def with_generator(knowledge: AttackerKnowledge, generator: ImageGenerator) -> A
     return replace(knowledge, generator=generator.to(knowledge.device), amortiser=None)
 
 
+def with_queries(
+    knowledge: AttackerKnowledge, count: int, *, random: torch.Generator
+) -> AttackerKnowledge:
+    """The knowledge with so many faces to query the defence with: drawn ones join the photographs.
+
+    Args:
+        knowledge: of any eavesdropper whose generator draws faces of the photographs' size.
+        count: of faces, the photographs first.
+        random: source of the faces.
+    """
+    own = knowledge.public_image if knowledge.query_image is None else knowledge.query_image
+    if len(own) >= count:
+        return knowledge
+    drawn = knowledge.generator.sample(count - len(own), random=random).to(own)
+    return replace(knowledge, query_image=torch.cat([own, drawn]))
+
+
 def scaled(generator: ImageGenerator, *, size: int) -> ImageGenerator:
     """A generator whose images are brought to another size, for want of one that draws at it."""
     shape = (generator.latent_size,)

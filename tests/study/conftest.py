@@ -102,6 +102,7 @@ def bench(world: World, make_plan: Callable[..., Plan]) -> Bench:
             generator=world.generator,
             amortiser=world.amortiser,
             decoder=world.decoder,
+            cloud=world.cloud,
         ),
         learnt="public pictures",
         perceptual=PerceptualDistance(),

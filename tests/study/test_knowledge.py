@@ -1,8 +1,9 @@
 """What an eavesdropper knows of a defence: it asks with faces that the defence does not hold."""
 
 import torch
+import torch.nn.functional as F
 
-from fl_crafter.study.knowledge import apart, attacker_knowledge, with_defence
+from fl_crafter.study.knowledge import apart, attacker_knowledge, with_defence, with_queries
 from tests.world import pictures, seeded
 
 
@@ -23,3 +24,14 @@ def test_substitution_is_asked_with_faces_that_it_does_not_hold() -> None:
     assert len(asked) == 10
     change = (asked.released - asked.clean).flatten(1).square().mean(1)
     assert float(change.min()) > 0.1 * float(asked.clean.var(0).mean())
+
+
+def test_drawn_faces_join_the_photographs_that_a_defence_is_asked_about() -> None:
+    photographs = F.interpolate(pictures(12, seed=1), size=(64, 64))
+    knowledge = attacker_knowledge(photographs[:6], query_image=photographs[6:])
+    assert with_queries(knowledge, 6, random=seeded()) is knowledge
+    more = with_queries(knowledge, 20, random=seeded()).query_image
+    assert more is not None and more.shape == (20, 3, 64, 64)
+    assert torch.equal(more[:6], photographs[6:])
+    assert 0 <= float(more.min()) and float(more.max()) <= 1
+    assert float(more[6:].var(0).mean()) > 0.01, "faces that differ"
