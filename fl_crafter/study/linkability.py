@@ -55,7 +55,6 @@ def measure_linkability(
     release_score = by_release.score(released).log_softmax(1).cpu()
     weight = _weight_of_features(theirs, labels[known], person, random=random)
     by_clean = FeatureClassifier().fit(clean, person, random=random)
-    known_outputs, outputs = bench.predict(theirs), bench.predict(released)
     scores = {
         LABELS: label_score,
         "released features": release_score,
@@ -66,17 +65,18 @@ def measure_linkability(
         .score(released)
         .cpu(),
     }
-    if len(known) > len(by_label.people):  # somebody has more than one photograph
-        for evidence, theirs_too, ours in (
-            (OUTPUTS, [known_outputs], [outputs]),
-            (
-                OUTPUTS_AND_LABELS,
-                [known_outputs, labels[known]],
-                [outputs, labels[bench.test]],
+    if len(known) > len(by_label.people):  # otherwise nothing tells which numbers are steady
+        met, seen = bench.predict(theirs), bench.predict(released)
+        numbers = {
+            OUTPUTS: (met, seen),
+            OUTPUTS_AND_LABELS: (
+                torch.cat([met, labels[known]], 1),
+                torch.cat([seen, labels[bench.test]], 1),
             ),
-        ):
-            linking = DiscriminantAnalysis().fit(torch.cat(theirs_too, 1), person, random=random)
-            scores[evidence] = linking.score(torch.cat(ours, 1))
+        }
+        for evidence, (fitted, asked) in numbers.items():
+            linking = DiscriminantAnalysis().fit(fitted, person, random=random)
+            scores[evidence] = linking.score(asked)
     people, place = by_label.people, bench.identity
     column = torch.searchsorted(people, place)
     return {evidence: guess(ranks_of(own), own, column) for evidence, own in scores.items()}

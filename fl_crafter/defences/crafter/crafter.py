@@ -33,7 +33,8 @@ class CrafterSettings:
 
     Attributes:
         utility_weight: the paper's beta: larger keeps more for the cloud, with less privacy.
-        steps: most crafting steps.
+        steps: most crafting steps. 30 are enough from a public start; beside a critic the feature
+            goes on moving for hundreds (docs/crafting.md).
         tolerance: see `Convergence`: a sample that changes less is crafted no further. Where
             eavesdroppers are simulated all steps are taken.
         rate: length of a step, of its root mean square element (see `SampleAdam`).
