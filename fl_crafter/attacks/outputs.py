@@ -7,7 +7,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
+from fl_crafter.attacks.queries import features_of
 from fl_crafter.attacks.white_box import WhiteBoxLatent
+from fl_crafter.chunks import in_chunks
+
+PUBLIC = 256  # faces that tell how much each output varies
 
 
 @dataclass(frozen=True)
@@ -16,13 +20,17 @@ class ThroughOutputs(Attack):
 
     A defence that keeps those outputs and nothing else of the person, as `crafter` does, maps all
     faces of the same outputs to one release: this is the search through it, with a gradient that
-    the defence itself does not give.
+    the defence itself does not give. Every output counts in units of its deviation over public
+    faces. There is no amortiser of outputs, so that it starts from the best of many drawn faces.
 
     Attributes:
         inner: the search, one that takes features of any size.
+        outputs: the task's model, with outputs `[batch, outputs, 1, 1]` in those units; None makes
+            it.
     """
 
-    inner: Attack = field(default_factory=WhiteBoxLatent)
+    inner: Attack = field(default_factory=lambda: WhiteBoxLatent(candidates=256))
+    outputs: nn.Module | None = field(default=None, repr=False, compare=False)
     name: str = "white_box_outputs"
 
     def applies(self, knowledge: AttackerKnowledge) -> bool:
@@ -31,9 +39,13 @@ class ThroughOutputs(Attack):
 
     def prepare(self, knowledge: AttackerKnowledge, *, random: torch.Generator) -> "ThroughOutputs":
         """See `Attack`; the inner one prepares, if the task's model is known."""
-        if not self.applies(knowledge):
+        if knowledge.cloud is None:
             return self
-        return replace(self, inner=self.inner.prepare(_known(knowledge), random=random))
+        head = nn.Sequential(knowledge.cloud, nn.Unflatten(1, (-1, 1, 1)))
+        some = features_of(knowledge.encoder, knowledge.public_image[:PUBLIC])
+        outputs = nn.Sequential(head, _InDeviations(in_chunks(head, some))).eval()
+        known = _known(outputs, knowledge)
+        return replace(self, outputs=outputs, inner=self.inner.prepare(known, random=random))
 
     def reconstruct(
         self,
@@ -47,20 +59,30 @@ class ThroughOutputs(Attack):
         Raises:
             ValueError: the knowledge holds no model of the task.
         """
-        known = _known(knowledge)
-        with torch.no_grad():
-            outputs = _behind(knowledge)(feature)
-        return self.inner.reconstruct(outputs, known, random=random)
+        if knowledge.cloud is None:
+            raise ValueError(f"{self.name} must know the task's model: set AttackerKnowledge.cloud")
+        if self.outputs is None:
+            prepared = self.prepare(knowledge, random=random)
+            return prepared.reconstruct(feature, knowledge, random=random)
+        known = _known(self.outputs, knowledge)
+        return self.inner.reconstruct(in_chunks(self.outputs, feature), known, random=random)
 
 
-def _behind(knowledge: AttackerKnowledge) -> nn.Module:
-    """The task's model, with outputs `[batch, outputs, 1, 1]`."""
-    if knowledge.cloud is None:
-        raise ValueError("the attack must know the task's model: set AttackerKnowledge.cloud")
-    return nn.Sequential(knowledge.cloud, nn.Unflatten(1, (-1, 1, 1)))
+class _InDeviations(nn.Module):
+    """Numbers divided by how much they vary in an example; those that do not vary stay."""
+
+    deviation: Tensor
+
+    def __init__(self, example: Float[Tensor, "count outputs 1 1"]) -> None:
+        super().__init__()
+        deviation = example.std(0, correction=0)
+        self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1.0))
+
+    def forward(self, output: Float[Tensor, "batch outputs 1 1"]) -> Tensor:
+        return output / self.deviation
 
 
-def _known(knowledge: AttackerKnowledge) -> AttackerKnowledge:
-    """The knowledge of an encoder whose features are the outputs; no amortiser goes with it."""
-    encoder = nn.Sequential(knowledge.encoder, _behind(knowledge)).eval()
+def _known(outputs: nn.Module, knowledge: AttackerKnowledge) -> AttackerKnowledge:
+    """The knowledge of an encoder whose features are the outputs."""
+    encoder = nn.Sequential(knowledge.encoder, outputs).eval()
     return replace(knowledge, encoder=encoder, amortiser=None, cloud=None)

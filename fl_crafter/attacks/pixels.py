@@ -1,5 +1,6 @@
 """White-box inversion over pixels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -15,9 +16,11 @@ from fl_crafter.attacks.descent import (
     slope_of,
     without_gradient,
 )
-from fl_crafter.attacks.queries import Release
+from fl_crafter.attacks.queries import Release, features_of
 from fl_crafter.inversion.frozen import frozen_copy
 from fl_crafter.progress import in_parts
+
+PUBLIC = 256  # faces that tell how much each channel counts
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,6 @@ class WhiteBoxPixels(Attack):
     than a search over latents. It starts from the decoder's picture, and with `restarts` from the
     mean public face too; the nearest feature decides, never the truth.
 
-    With `any_scale` each channel of each feature counts up to a factor of its own, the best one:
-    what prunes channels, or damps them, is undone. A decoder of whole features draws nothing from
-    such ones, so that the search starts from the mean public face, and as less is known the prior
-    wants a larger weight.
-
     Attributes:
         steps: of Adam from every start.
         rate: longest step, in units of the pixels' range.
@@ -40,7 +38,6 @@ class WhiteBoxPixels(Attack):
         noise: deviation of what is added to every start, so that none is stuck at 0 or 1.
         restarts: further starts, from the mean public face.
         micro_batch: features inverted at once.
-        any_scale: see above.
     """
 
     steps: int = 100
@@ -49,7 +46,6 @@ class WhiteBoxPixels(Attack):
     noise: float = 0.01
     restarts: int = 0
     micro_batch: int = 32
-    any_scale: bool = False
     name: str = "white_box_pixels"
 
     def reconstruct(
@@ -59,28 +55,39 @@ class WhiteBoxPixels(Attack):
         *,
         random: torch.Generator,
     ) -> Reconstruction:
-        """See `Attack`; the curve is the mean feature distance from the first start."""
-        return self.search(frozen_copy(knowledge.encoder), feature, knowledge, random=random)
+        """See `Attack`; the curve is the mean feature distance from the decoder's picture."""
+        encode = frozen_copy(knowledge.encoder)
+        return self.search(
+            lambda part: encode, feature, knowledge, start=knowledge.decoder, random=random
+        )
 
     def search(
         self,
-        encode: Map,
+        way: Callable[[Tensor], Map],
         feature: Float[Tensor, "batch channels rows columns"],
         knowledge: AttackerKnowledge,
         *,
+        start: Map | None,
         random: torch.Generator,
     ) -> Reconstruction:
-        """As `reconstruct`, for any way from images in [0, 1] to features."""
+        """As `reconstruct`, for any way from images to features.
+
+        Args:
+            way: of some of the features, what takes images in [0, 1] to them.
+            feature: what the images' features are to be.
+            knowledge: see `AttackerKnowledge`.
+            start: features -> images to start from; None starts from the mean public face.
+            random: source of the noise on every start.
+        """
         mean = knowledge.public_image.mean(0).to(feature)
         images, curves, still = [], [], []
         for part in in_parts(feature, self.micro_batch, title=self.name):
             average = mean.expand(len(part), -1, -1, -1)
             with torch.no_grad():
-                start = average if self.any_scale else knowledge.decoder(part)
-            found = self._descend(encode, part, start, random)
+                picture = average if start is None else start(part)
+            found = self._descend(way(part), part, picture, random)
             for _ in range(self.restarts):
-                other = self._descend(encode, part, average, random)
-                found = found.better_of(other)
+                found = found.better_of(self._descend(way(part), part, average, random))
             images.append(found.value)
             curves.append(torch.tensor(found.curve) * len(part))
             still.append(found.still)
@@ -91,12 +98,8 @@ class WhiteBoxPixels(Attack):
         self, encode: Map, feature: Tensor, start: Tensor, random: torch.Generator
     ) -> Descent:
         noise = torch.randn(start.shape, generator=random).to(start)
-
-        def encode_to_scale(image: Tensor) -> Tensor:
-            return in_scale_of(feature, encode(image))
-
         return descend(
-            encode_to_scale if self.any_scale else encode,
+            encode,
             feature,
             start=(start + self.noise * noise).clamp(0, 1),
             draw=lambda image: image,
@@ -107,14 +110,50 @@ class WhiteBoxPixels(Attack):
         )
 
 
-def in_scale_of(
-    feature: Float[Tensor, "batch channels rows columns"], output: Tensor
-) -> Float[Tensor, "batch channels rows columns"]:
-    """The output with each channel of each row times what brings it nearest to the feature's."""
-    along = (output * feature).sum((2, 3), keepdim=True)
-    size = output.square().sum((2, 3), keepdim=True)
-    tiny = torch.finfo(output.dtype).tiny
-    return output * (along.clamp_min(0.0) / size.clamp_min(tiny))
+@dataclass(frozen=True)
+class WhiteBoxChannels(Attack):
+    """White box over pixels, for features whose channels were pruned or damped.
+
+    Each channel of each feature counts up to a positive factor, as much as that channel does in
+    public features, and not at all where it was set to zero. A decoder of whole features draws
+    nothing from such ones, so that the search starts from the mean public face; as less is known,
+    the total variation wants a larger weight.
+
+    Attributes:
+        descent: of what and how far.
+    """
+
+    descent: WhiteBoxPixels = field(default_factory=lambda: WhiteBoxPixels(variation_weight=1.5))
+    name: str = "white_box_channels"
+
+    def reconstruct(
+        self,
+        feature: Float[Tensor, "batch channels rows columns"],
+        knowledge: AttackerKnowledge,
+        *,
+        random: torch.Generator,
+    ) -> Reconstruction:
+        """See `Attack`; the curve is the mean distance of the channels from the mean face on."""
+        encode = frozen_copy(knowledge.encoder)
+        public = features_of(encode, knowledge.public_image[:PUBLIC])
+        weight = public.square().mean((0, 2, 3), keepdim=True).sqrt()
+
+        def way(part: Tensor) -> Map:
+            left = weight * (_norms(part) > 0)
+            return lambda image: left * _alike(encode(image))
+
+        target = weight * _alike(feature)
+        descent = replace(self.descent, name=self.name)
+        return descent.search(way, target, knowledge, start=None, random=random)
+
+
+def _norms(feature: Float[Tensor, "batch channels rows columns"]) -> Tensor:
+    return feature.flatten(2).norm(dim=2)[:, :, None, None]
+
+
+def _alike(feature: Float[Tensor, "batch channels rows columns"]) -> Tensor:
+    """Each channel of each row divided by its norm; what is zero stays zero."""
+    return feature / _norms(feature).clamp_min(torch.finfo(feature.dtype).tiny)
 
 
 @dataclass(frozen=True)
@@ -158,7 +197,9 @@ class AdaptivePixels(Attack):
             released = release(clean)
             return clean + (released - clean).detach() if bool(dead.any()) else released
 
-        found = descent.search(encode, feature, knowledge, random=random)
+        found = descent.search(
+            lambda part: encode, feature, knowledge, start=knowledge.decoder, random=random
+        )
         return replace(found, zero_gradients=float(dead.float().mean()))
 
 

@@ -19,7 +19,7 @@ from fl_crafter.attacks.floors import (
 )
 from fl_crafter.attacks.hybrid import WhiteBoxHybrid
 from fl_crafter.attacks.outputs import ThroughOutputs
-from fl_crafter.attacks.pixels import AdaptivePixels, WhiteBoxPixels
+from fl_crafter.attacks.pixels import AdaptivePixels, WhiteBoxChannels, WhiteBoxPixels
 from fl_crafter.attacks.priors import WithEigenfaces
 from fl_crafter.attacks.un_crafter import NetworkRegression, UnCrafter
 from fl_crafter.attacks.white_box import WhiteBoxLatent
@@ -53,7 +53,7 @@ def _smoke() -> list[Attack]:
         UnCrafter(images=8, name="un_crafter_ridge"),
         AdaptiveDecoder(images=8, steps=2, batch_size=4),
         WhiteBoxPixels(steps=3),
-        _channels(steps=3),
+        WhiteBoxChannels(WhiteBoxPixels(steps=3)),
         WithEigenfaces(latent, latent_size=4),
         latent,
         ThroughOutputs(latent),
@@ -68,7 +68,7 @@ def _cpu() -> list[Attack]:
         UnCrafter(images=600, name="un_crafter_ridge"),
         AdaptiveDecoder(images=600, steps=150),
         WhiteBoxPixels(),
-        _channels(steps=100),
+        WhiteBoxChannels(),
         WhiteBoxLatent(),
         ThroughOutputs(),
     ]
@@ -92,20 +92,13 @@ def _gpu() -> list[Attack]:
         learn(start="dense", name="adaptive_decoder_dense"),
         learn(start="generator", name="adaptive_generator"),
         pixels,
-        _channels(steps=200),
+        WhiteBoxChannels(WhiteBoxPixels(steps=200, variation_weight=1.5)),
         WithEigenfaces(latent, latent_size=1000),
         latent,
         ThroughOutputs(latent),
         WhiteBoxHybrid(latent=latent, steps=60),
         AdaptivePixels(WhiteBoxPixels(steps=60)),
     ]
-
-
-def _channels(*, steps: int) -> WhiteBoxPixels:
-    """For features whose channels were pruned or damped."""
-    return WhiteBoxPixels(
-        steps=steps, variation_weight=1.5, any_scale=True, name="white_box_channels"
-    )
 
 
 def beyond_cpu() -> list[Attack]:

@@ -8,7 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from fl_crafter.evaluation.bootstrap import Interval, Resampling, rate_interval
-from fl_crafter.evaluation.cell import Cell, Guess
+from fl_crafter.evaluation.cell import ALL_PICTURES, Cell, Guess
 from fl_crafter.evaluation.record import ChanceOfRates
 from fl_crafter.evaluation.results import AttackResult, Check, Linkability, WorstCase
 
@@ -128,9 +128,9 @@ def hits(guesses: Iterable[Guess], *, within: int) -> Tensor:
 
 
 def best_attack(cells: Iterable[Cell], evaluator: str) -> str:
-    """The attack that names the most, over all seeds."""
+    """The attack that names the most by itself, over all seeds."""
     cells = tuple(cells)
-    attacks = cells[0].judged[evaluator]
+    attacks = [attack for attack in cells[0].judged[evaluator] if attack != ALL_PICTURES]
 
     def named(attack: str) -> float:
         return float(hits((c.judged[evaluator][attack].guess for c in cells), within=1).mean())

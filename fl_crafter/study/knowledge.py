@@ -122,6 +122,8 @@ def with_encoder(
         random: of those weights and of the training.
         title: shown beside the progress bar.
     """
+    if cloud is not None:
+        check_outputs(cloud, features_of(encoder, knowledge.public_image[:CHECKED]))
     knowledge = replace(knowledge, encoder=encoder, cloud=cloud, amortiser=None)
     if decoder is None:
         some = features_of(encoder, knowledge.public_image[:256])

@@ -76,7 +76,7 @@ def measure_linkability(
         }
         for evidence, (fitted, asked) in numbers.items():
             linking = DiscriminantAnalysis().fit(fitted, person, random=random)
-            scores[evidence] = linking.score(asked)
+            scores[evidence] = linking.score(asked).log_softmax(1)
     people, place = by_label.people, bench.identity
     column = torch.searchsorted(people, place)
     return {evidence: guess(ranks_of(own), own, column) for evidence, own in scores.items()}

@@ -15,6 +15,7 @@ from fl_crafter.attacks.suite import BUDGETS, beyond_cpu, standard
 from fl_crafter.attacks.un_crafter import UnCrafter
 from fl_crafter.defences.any_encoder import FOR_ANY_ENCODER
 from fl_crafter.errors import InputError
+from fl_crafter.evaluation.cell import ALL_PICTURES
 from fl_crafter.evaluation.checks import Kinds
 from fl_crafter.faces.record import Faces
 from fl_crafter.files import write_text
@@ -220,7 +221,7 @@ class Plan:
                 del own[each.name]
         return own | {
             "evaluators": list(self.evaluators),
-            "attacks": list(self.attack_settings().values()),
+            "attacks": [*self.attack_settings().values(), ALL_PICTURES],
         }
 
     def write(self, path: Path) -> None:

@@ -134,7 +134,11 @@ def draw_similarity(results: Results) -> "Figure":
     figure, panels = _panels(len(kinds), width=4.5)
     for axes, kind in zip(panels, kinds, strict=True):
         _draw(axes, _best(results, kind, lambda row: row.feature_similarity, lambda row: None))
-        floor = mean(row.feature_similarity_floor for row in _of_main(results, results.results))
+        floor = mean(
+            row.feature_similarity_floor
+            for row in _of_main(results, results.results)
+            if row.attack in results.attacks
+        )
         axes.axhline(floor, color="0.6", linewidth=1, label="other people")
         for defence, points in CELEBA.similarity[kind].items():
             axes.plot(

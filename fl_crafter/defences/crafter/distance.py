@@ -148,6 +148,9 @@ class PairedCritic(Distance):
         random: source of initialisation, pairing and batches.
         person: whom each reference shows, and each image of the prior likewise; by default nobody
             in the prior is in the batch.
+
+    Raises:
+        ValueError: all of them show one person.
     """
 
     def __init__(
@@ -159,6 +162,8 @@ class PairedCritic(Distance):
         random: torch.Generator,
         person: Int64[Tensor, " batch"] | None = None,
     ) -> None:
+        if person is not None and len(person.unique()) < 2:
+            raise ValueError("a critic of pairs takes pictures of two people or more")
         self.settings = settings
         self.random = random
         self.person = person
@@ -175,7 +180,7 @@ class PairedCritic(Distance):
     def _pick(self, count: int, among: int) -> Tensor:
         return torch.randint(among, (count,), generator=self.random)
 
-    def _strangers(self, rows: Tensor) -> Tensor:
+    def _strangers(self, rows: Int64[Tensor, " pairs"]) -> Int64[Tensor, " pairs"]:
         """For each of these references an image of the prior, which shows somebody else."""
         drawn = self._pick(len(rows), len(self.prior))
         if self.person is not None:

@@ -25,7 +25,7 @@ class CrafterLatent(Defence):
 
     Starts at the latent that inverts the clean feature, `z`, and minimises
     `L_p(G(z)) + utility_weight * mean((Enc(G(z)) - F0)^2)` over it by Adam; no implicit gradient.
-    Its distance is `Crafter`'s, and couples the samples of a micro-batch, which also stop together.
+    Its distance is `Crafter`'s, and couples the samples of a micro-batch. All steps are taken.
 
     Args:
         encoder: the encoder that made the features, frozen.
