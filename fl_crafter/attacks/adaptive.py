@@ -25,7 +25,7 @@ class AdaptiveDecoder(Attack):
     the random draws of the victim's protection.
 
     Attributes:
-        images: public faces that it protects, at most; photographs before drawn ones.
+        images: public faces that it protects, at most.
         draws: how often it protects each, with fresh randomness of the defence.
         steps: of training.
         batch_size: faces per step.

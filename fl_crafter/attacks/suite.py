@@ -127,6 +127,11 @@ def _floors(*, images: int) -> list[Attack]:
     ]
 
 
+def most_queries(attacks: Sequence[Attack]) -> int:
+    """How many faces the adaptive ones of these attacks would query a defence with, at most."""
+    return max((getattr(attack, "images", 0) for attack in attacks), default=0)
+
+
 def run_suite(
     attacks: Sequence[Attack],
     feature: Float[Tensor, "count channels rows columns"],

@@ -99,13 +99,13 @@ def build(
     from fl_crafter.accelerator import default_device
     from fl_crafter.assets import load_encoder
     from fl_crafter.attacks.queries import features_of
-    from fl_crafter.attacks.suite import standard
+    from fl_crafter.attacks.suite import most_queries, standard
     from fl_crafter.defences.configured import build_defence
     from fl_crafter.faces.open import open_faces
     from fl_crafter.faces.record import Role
     from fl_crafter.study.human.build import choose, questionnaire, reconstruct
     from fl_crafter.study.human.page import write_page
-    from fl_crafter.study.knowledge import RELEARNING, apart, attacker_knowledge
+    from fl_crafter.study.knowledge import RELEARNING, apart, attacker_knowledge, with_queries
 
     known = {each.name: each for each in standard(budget)}
     if attack not in known:
@@ -122,6 +122,8 @@ def build(
     held, kept = apart(known_image, random=torch.Generator().manual_seed(seed))
     feature = features_of(model.encoder, held)
     knowledge = attacker_knowledge(known_image, device=device, query_image=kept)
+    drawn = torch.Generator().manual_seed(seed)
+    knowledge = with_queries(knowledge, most_queries([known[attack]]), random=drawn)
     pictures = {}
     for name in names:
         typer.echo(f"{name}: {attack} on {len(choice.asked)} features")

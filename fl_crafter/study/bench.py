@@ -13,6 +13,7 @@ from fl_crafter.accelerator import default_device
 from fl_crafter.assets import load_generator
 from fl_crafter.attacks.base import Attack, AttackerKnowledge
 from fl_crafter.attacks.queries import features_of
+from fl_crafter.attacks.suite import most_queries
 from fl_crafter.chunks import in_chunks
 from fl_crafter.defences.any_encoder import InOwnShape
 from fl_crafter.defences.base import Defence, Protected
@@ -231,7 +232,7 @@ def open_bench(plan: Plan) -> Bench:
     if generator:
         knowledge = with_generator(knowledge, generator)
     random = torch.Generator().manual_seed(PREPARATION - 1)
-    knowledge = with_queries(knowledge, plan.queries(), random=random)
+    knowledge = with_queries(knowledge, most_queries(plan.attacks()), random=random)
     return Bench(
         plan=plan,
         truth={name: restricted(own, chosen) for name, own in truth.items()},

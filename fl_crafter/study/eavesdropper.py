@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fl_crafter.assets import load_encoder
 from fl_crafter.attacks.base import AttackerKnowledge
+from fl_crafter.attacks.suite import most_queries, standard
 from fl_crafter.defences.base import Defence
 from fl_crafter.defences.configured import trained_defence
 from fl_crafter.errors import InputError
@@ -26,6 +27,7 @@ from fl_crafter.study.knowledge import (
     with_defence,
     with_encoder,
     with_generator,
+    with_queries,
 )
 from fl_crafter.study.named import named_encoder, named_generator
 from fl_crafter.study.points import Point, parse_defence
@@ -136,7 +138,11 @@ class Eavesdropper:
         if self.is_own:
             cloud = None if self.model is None else self.model.cloud
             known = with_encoder(known, self.encoder, cloud=cloud, steps=steps, random=random)
-        return known if self.generator is None else with_generator(known, self.generator)
+        if self.generator is not None:
+            known = with_generator(known, self.generator)
+        if known.release is None:
+            return known
+        return with_queries(known, most_queries(standard(budget)), random=random)
 
     def digest(self) -> str:
         """Of all that attacks depend on, to tell whether they ran before."""

@@ -83,16 +83,19 @@ def with_queries(
 ) -> AttackerKnowledge:
     """The knowledge with so many faces to query the defence with: drawn ones join the photographs.
 
+    They are mixed, so that what is held out while something learns from them is of both kinds.
+
     Args:
         knowledge: of any eavesdropper whose generator draws faces of the photographs' size.
-        count: of faces, the photographs first.
-        random: source of the faces.
+        count: of faces.
+        random: source of the faces, and of their order.
     """
     own = knowledge.public_image if knowledge.query_image is None else knowledge.query_image
     if len(own) >= count:
         return knowledge
     drawn = knowledge.generator.sample(count - len(own), random=random).to(own)
-    return replace(knowledge, query_image=torch.cat([own, drawn]))
+    order = torch.randperm(count, generator=random).to(own.device)
+    return replace(knowledge, query_image=torch.cat([own, drawn])[order])
 
 
 def scaled(generator: ImageGenerator, *, size: int) -> ImageGenerator:

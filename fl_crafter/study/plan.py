@@ -188,10 +188,6 @@ class Plan:
             return [BlackBoxDecoder(steps=100), AdaptiveDecoder(images=600, steps=150)]
         return beyond_cpu() if self.suite == "beyond_cpu" else standard(self.budget)
 
-    def queries(self) -> int:
-        """Faces that the attacks would query a defence with, at most."""
-        return max(getattr(attack, "images", 0) for attack in self.attacks())
-
     def attack_settings(self) -> dict[str, str]:
         """All settings of the attacks by the name in tables, in the order of their columns."""
         settings = {attack.name: str(attack) for attack in self.attacks()}
