@@ -39,7 +39,7 @@ def test_no_attack_takes_more_than_the_contract_names() -> None:
 
 def test_what_is_known_is_public_or_was_shared() -> None:
     known = {each.name for each in dataclasses.fields(AttackerKnowledge)}
-    networks = {"encoder", "generator", "amortiser", "decoder", "defence_decoder"}
+    networks = {"encoder", "generator", "amortiser", "decoder", "defence_decoder", "cloud"}
     public = {"public_image", "public_labels", "query_image"}
     assert known == networks | public | {"release", "batch", "memory", "labels"}
 

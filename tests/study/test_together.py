@@ -78,7 +78,8 @@ def test_what_was_measured_without_them_is_of_another_evaluation(make_plan: Make
     attacks = [attack.name for attack in make_plan().attacks()]
     assert list(make_plan().attack_settings()) == attacks
     assert list(make_plan(uploads=2).attack_settings()) == attacks + list(map(fused, attacks))
-    assert len(make_plan(uploads=2).fixed()["attacks"]) == 2 * len(attacks)
+    told = make_plan(uploads=2).fixed()["attacks"]
+    assert len(told) == 2 * len(attacks) + 1 and told[-1] == ALL_PICTURES
 
 
 def test_none_together_is_refused(make_plan: MakePlan) -> None:
