@@ -9,8 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fl_crafter.attacks.queries import Queries, QueryMemory, Release
+from fl_crafter.attacks.queries import Queries, QueryMemory, Release, features_of
 from fl_crafter.models.generator import ImageGenerator
+
+PUBLIC = 256  # faces that tell how much features vary
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class AttackerKnowledge:
     def device(self) -> torch.device:
         """Where the encoder computes."""
         return next(self.encoder.parameters(), torch.empty(0)).device
+
+    def public_feature(self) -> Float[Tensor, "some channels rows columns"]:
+        """Clean features of the first public faces, enough to tell how much features vary."""
+        return features_of(self.encoder, self.public_image[:PUBLIC])
 
     def query(self, *, images: int, draws: int = 1) -> Queries:
         """What the defence makes of the attacker's own faces.

@@ -7,11 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
-from fl_crafter.attacks.queries import features_of
 from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.chunks import in_chunks
-
-PUBLIC = 256  # faces that tell how much each output varies
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,8 @@ class ThroughOutputs(Attack):
         if knowledge.cloud is None:
             return self
         head = nn.Sequential(knowledge.cloud, nn.Unflatten(1, (-1, 1, 1)))
-        some = features_of(knowledge.encoder, knowledge.public_image[:PUBLIC])
-        outputs = nn.Sequential(head, _InDeviations(in_chunks(head, some))).eval()
+        example = in_chunks(head, knowledge.public_feature())
+        outputs = nn.Sequential(head, _InDeviations(example)).eval()
         known = _known(outputs, knowledge)
         return replace(self, outputs=outputs, inner=self.inner.prepare(known, random=random))
 

@@ -16,11 +16,9 @@ from fl_crafter.attacks.descent import (
     slope_of,
     without_gradient,
 )
-from fl_crafter.attacks.queries import Release, features_of
+from fl_crafter.attacks.queries import Release
 from fl_crafter.inversion.frozen import frozen_copy
 from fl_crafter.progress import in_parts
-
-PUBLIC = 256  # faces that tell how much each channel counts
 
 
 @dataclass(frozen=True)
@@ -135,8 +133,7 @@ class WhiteBoxChannels(Attack):
     ) -> Reconstruction:
         """See `Attack`; the curve is the mean distance of the channels from the mean face on."""
         encode = frozen_copy(knowledge.encoder)
-        public = features_of(encode, knowledge.public_image[:PUBLIC])
-        weight = public.square().mean((0, 2, 3), keepdim=True).sqrt()
+        weight = knowledge.public_feature().square().mean((0, 2, 3), keepdim=True).sqrt()
 
         def way(part: Tensor) -> Map:
             left = weight * (_norms(part) > 0)

@@ -8,12 +8,9 @@ from torch import Tensor
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
 from fl_crafter.attacks.descent import without_gradient
-from fl_crafter.attacks.queries import features_of
 from fl_crafter.inversion.inverters import Inverter, LevenbergMarquardt
 from fl_crafter.inversion.problem import InversionProblem, latent_inversion
 from fl_crafter.progress import in_parts
-
-PUBLIC = 256  # faces that tell how much features vary
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class WhiteBoxLatent(Attack):
                 f"AttackerKnowledge.public_image has {len(knowledge.public_image)}"
             )
         # an encoder of small features must not leave the prior alone
-        some = features_of(knowledge.encoder, knowledge.public_image[:PUBLIC])
+        some = knowledge.public_feature()
         weight = self.latent_weight * float(some.var(0).mean().clamp_min(1e-12))
         problem = latent_inversion(knowledge.generator, knowledge.encoder, latent_weight=weight)
         like = torch.empty(0, knowledge.generator.latent_size, device=knowledge.device)
