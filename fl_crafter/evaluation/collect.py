@@ -14,9 +14,11 @@ from fl_crafter.evaluation.results import AttackResult, Check, Linkability, Wors
 
 UTILITY_WEIGHT = "utility_weight"
 LABELS = "labels"
-FUSED = "released features and labels"
+RELEASED = "released features"
+FUSED = f"{RELEASED} and labels"
 OUTPUTS = "the cloud model's outputs"
 OUTPUTS_AND_LABELS = "the cloud model's outputs and labels"
+BY_ALBUM = ", by plain photographs"
 
 
 def reliable(point: str, checks: Iterable[Check]) -> bool:

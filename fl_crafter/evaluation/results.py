@@ -129,7 +129,7 @@ class WorstCase(Rates):
 
 
 class Linkability(Rates):
-    """How often a classifier that has seen a person's labelled uploads names the next one.
+    """How often who has met a person, by labelled uploads or photographs, names the next upload.
 
     Attributes:
         evidence: what it sees: `labels`, `released features`, and so on.

@@ -82,6 +82,7 @@ class Bench:
     perceptual: PerceptualDistance
     _prepared: dict[int, list[Attack]] = field(default_factory=dict)
     _relearnt: dict[str, AttackerKnowledge] = field(default_factory=dict)
+    _embedded: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def main(self) -> str:
@@ -162,6 +163,17 @@ class Bench:
     def encode(self, image: Float[Tensor, "count 3 height width"]) -> Tensor:
         """Clean features, where the models compute."""
         return features_of(self.model.encoder, image)
+
+    def embedded(self, name: str, image: Float[Tensor, "count 3 height width"]) -> Tensor:
+        """Embeddings of the main judge's network, of photographs that every cell shares.
+
+        Args:
+            name: of these photographs; they are looked at once.
+            image: the photographs.
+        """
+        if name not in self._embedded:
+            self._embedded[name] = self.evaluators[self.main].embed(image)
+        return self._embedded[name]
 
     def predict(self, feature: Float[Tensor, "count channels rows columns"]) -> Tensor:
         """The cloud model's logits, in the processor's memory."""

@@ -1,29 +1,46 @@
 """Linkability: can an upload be tied to a person, though no face can be seen in it?
 
-The attacker has met the people before: it holds other photographs of each, with names, and protects
-them with the victim's defence. That is more than the threat model grants, and no upper bound: who
-inverts and recognises the picture links too, and other classifiers may do better. What the shared
-labels alone give is a floor: a defence of features cannot go below it.
+The attacker has met the people before: it holds other photographs of each, with names. Most of its
+classifiers protect these with the victim's defence; others only ask a face recogniser about them,
+and learn from public faces what it would say. That is more than the threat model grants, and no
+upper bound: who inverts and recognises the picture links too, and other classifiers may do better.
+What the shared labels alone give is a floor: a defence of features cannot go below it.
+
+The recogniser is the main judge's network. It judges no picture here: whether a name is right, the
+dataset says.
 """
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from fl_crafter.attacks.base import AttackerKnowledge
 from fl_crafter.attacks.linking import (
     DiscriminantAnalysis,
+    EmbeddingRegression,
     FeatureClassifier,
     GalleryMatching,
     LabelClassifier,
 )
 from fl_crafter.evaluation.cell import Guess, guess
-from fl_crafter.evaluation.collect import FUSED, LABELS, OUTPUTS, OUTPUTS_AND_LABELS
+from fl_crafter.evaluation.collect import (
+    BY_ALBUM,
+    FUSED,
+    LABELS,
+    OUTPUTS,
+    OUTPUTS_AND_LABELS,
+    RELEASED,
+)
 from fl_crafter.evaluation.metrics import ranks_of
 from fl_crafter.faces.record import Role
 from fl_crafter.study.bench import Bench
 
 PHOTOS = {"smoke": 1, "cpu": 4, "gpu": 24}  # of each person that the attacker has met
+QUERIES = {"smoke": 8, "cpu": 600, "gpu": 4000}  # public faces that are protected
+FACES = {"smoke": 32, "cpu": 9000, "gpu": 9000}  # public faces whose outputs are asked for
 WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0)  # of the feature's word beside the labels'
 FOLDS = 4
 
@@ -35,6 +52,7 @@ def measure_linkability(
     known: Int64[Tensor, " known"],
     clean: Float[Tensor, "known channels rows columns"],
     theirs: Float[Tensor, "known channels rows columns"],
+    knowledge: AttackerKnowledge,
     random: torch.Generator,
 ) -> dict[str, Guess]:
     """By evidence, how well it names the people on the test photographs.
@@ -45,6 +63,7 @@ def measure_linkability(
         known: positions in the dataset of the photographs that the attacker has.
         clean: their features.
         theirs: what the same defence makes of those in the attacker's hands.
+        knowledge: of the adaptive eavesdropper, whose public faces they are.
         random: of the classifiers.
     """
     person = bench.faces.identity[known]
@@ -57,7 +76,7 @@ def measure_linkability(
     by_clean = FeatureClassifier().fit(clean, person, random=random)
     scores = {
         LABELS: label_score,
-        "released features": release_score,
+        RELEASED: release_score,
         FUSED: weight * release_score + label_score,
         "released features, known by clean ones": by_clean.score(released).log_softmax(1).cpu(),
         "nearest released feature": GalleryMatching()
@@ -77,9 +96,31 @@ def measure_linkability(
         for evidence, (fitted, asked) in numbers.items():
             linking = DiscriminantAnalysis().fit(fitted, person, random=random)
             scores[evidence] = linking.score(asked).log_softmax(1)
+    album = bench.embedded("known", bench.faces.image[known])
+    for evidence, rows, embedding, asked in _told(bench, released, knowledge):
+        looking = EmbeddingRegression(rows, embedding).fit(album, person, random=random)
+        scores[evidence + BY_ALBUM] = looking.score(asked)
     people, place = by_label.people, bench.identity
     column = torch.searchsorted(people, place)
     return {evidence: guess(ranks_of(own), own, column) for evidence, own in scores.items()}
+
+
+def _told(
+    bench: Bench, released: Tensor, knowledge: AttackerKnowledge
+) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
+    """Evidence, its rows of public faces with their embeddings, and its rows of the test faces."""
+    queries = knowledge.query(images=QUERIES[bench.plan.budget])
+    seen = bench.embedded("queried", queries.image)
+    yield RELEASED, queries.released, seen, released
+    public = knowledge.public_image[: FACES[bench.plan.budget]]
+    seen = bench.embedded("public", public)
+    # a defence that serves the task keeps its outputs: those of clean faces stand for them
+    said, asked = bench.predict(bench.encode(public)), bench.predict(released)
+    yield OUTPUTS, said, seen, asked
+    labels, own = knowledge.public_labels, bench.faces.attributes[bench.test]
+    if labels is not None and labels.shape[1] == own.shape[1]:
+        rows = torch.cat([said, labels[: len(said)]], 1)
+        yield OUTPUTS_AND_LABELS, rows, seen, torch.cat([asked, own], 1)
 
 
 def _weight_of_features(

@@ -71,7 +71,13 @@ def measure(bench: Bench, point: Point, seed: int) -> tuple[Cell, Pictures]:
         developed_served, developed_interval = _utility(bench, developed)
         developed_auc = developed_served.mean
         linked = measure_linkability(
-            bench, released, known=known, clean=known_clean, theirs=theirs, random=attacker
+            bench,
+            released,
+            known=known,
+            clean=known_clean,
+            theirs=theirs,
+            knowledge=dataclasses.replace(knowledge, release=again),
+            random=attacker,
         )
     cell = Cell(
         defence=point.defence,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fl_crafter.evaluation.cell import ALL_PICTURES
+from fl_crafter.evaluation.collect import BY_ALBUM
 from fl_crafter.evaluation.results import Check, Rates, Results
 from fl_crafter.files import write_text
 from fl_crafter.study.plan import fused
@@ -33,6 +34,11 @@ def markdown(results: Results) -> str:
     ]
     if results.linkability:
         parts += ["## Linkability: who is recognised by a classifier", _linkability(results)]
+        parts += [
+            f"*{BY_ALBUM.removeprefix(', ').capitalize()}*: nothing of these people went through "
+            "the defence; what a face recogniser would see is told from public faces, and looked "
+            "for among plain photographs of them. The others have labelled uploads of them."
+        ]
     parts += ["## Self-checks", _checks(results.self_checks)]
     return "\n\n".join(parts) + "\n"
 

@@ -1,6 +1,7 @@
 """Linking: known people are told by their features or labels; who has none is not told."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from fl_crafter.attacks.linking import (
     CandidateCrafting,
     DiscriminantAnalysis,
+    EmbeddingRegression,
     FeatureClassifier,
     GalleryMatching,
     LabelClassifier,
@@ -84,6 +86,25 @@ def test_discriminant_analysis_finds_the_steady_numbers() -> None:
     assert bool((both.people[both.score(rows(2)[:12]).argmax(1)] == person[:12]).all()), "of two"
     with pytest.raises(ValueError, match="two rows"):
         DiscriminantAnalysis().fit(known[:3], torch.arange(3), random=seeded())
+
+
+def test_a_recogniser_names_people_by_plain_photographs(world: World) -> None:
+    """Nothing of theirs went through the defence: public pictures tell what it does to pixels."""
+
+    def embed(image: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(image, 4).flatten(1) - 0.5
+
+    public, (album, _), (asked, _) = pictures(300, seed=41), photographs(1), photographs(2)
+    mixing = Mixing()
+    linker = EmbeddingRegression(mixing(world.encoder(public)), embed(public))
+    assert top1(linker, embed(album), mixing(world.encoder(asked))) > 0.9
+    nothing = EmbeddingRegression(one_for_all(world.encoder(public)), embed(public))
+    asked_nothing = one_for_all(world.encoder(asked))
+    assert top1(nothing, embed(album), asked_nothing) == pytest.approx(1 / PEOPLE)
+    known_of_some = world.encoder(public).masked_fill(
+        torch.rand(300, 1, 1, 1, generator=seeded(4)) < 0.1, torch.nan
+    )
+    assert top1(replace(linker, rows=known_of_some), embed(album), world.encoder(asked)) > 0.9
 
 
 @pytest.mark.parametrize(("release", "least", "most"), [(Mixing(), 0.9, 1), (one_for_all, 0, 0.2)])

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from fl_crafter.evaluation.collect import FUSED, OUTPUTS, OUTPUTS_AND_LABELS
+from fl_crafter.attacks.queries import QueryMemory
+from fl_crafter.evaluation.collect import BY_ALBUM, FUSED, OUTPUTS, OUTPUTS_AND_LABELS, RELEASED
 from fl_crafter.faces.record import Role
 from fl_crafter.models.split import SplitModel
 from fl_crafter.study import linkability
@@ -20,10 +21,17 @@ from tests.world import seeded
 def linked(
     bench: Bench, feature: torch.Tensor, release: Callable[[torch.Tensor], torch.Tensor]
 ) -> dict[str, float]:
+    bench = replace(bench, _embedded={})  # how many photographs are known differs between tests
     known = known_photographs(bench)
     clean = bench.encode(bench.faces.image[known])
     found = measure_linkability(
-        bench, feature, known=known, clean=clean, theirs=release(clean), random=seeded()
+        bench,
+        feature,
+        known=known,
+        clean=clean,
+        theirs=release(clean),
+        knowledge=replace(bench.knowledge, release=release, memory=QueryMemory()),
+        random=seeded(),
     )
     return {name: float(own.within(1).double().mean()) for name, own in found.items()}
 
@@ -77,9 +85,14 @@ def test_outputs_of_the_cloud_model_link_by_themselves(
         torch.manual_seed(0)
         cloud = nn.Sequential(nn.Flatten(), nn.Linear(clean[0].numel(), 40))
     bench = replace(labelled, model=SplitModel(labelled.model.encoder, cloud.requires_grad_(False)))
+    monkeypatch.setitem(linkability.QUERIES, bench.plan.budget, 300)
+    monkeypatch.setitem(linkability.FACES, bench.plan.budget, 300)
     seen = linked(bench, clean, lambda feature: feature)
     assert seen[OUTPUTS] > 0.9
     assert seen[OUTPUTS_AND_LABELS] > 0.9
+    assert all(seen[name + BY_ALBUM] > 0.9 for name in (RELEASED, OUTPUTS, OUTPUTS_AND_LABELS))
     closed = linked(bench, torch.zeros_like(clean), torch.zeros_like)
     assert closed[OUTPUTS] == pytest.approx(1 / PEOPLE)
     assert closed[OUTPUTS_AND_LABELS] >= 3 / PEOPLE
+    assert closed[RELEASED + BY_ALBUM] == pytest.approx(1 / PEOPLE)
+    assert closed[OUTPUTS + BY_ALBUM] <= 3 / PEOPLE
