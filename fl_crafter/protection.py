@@ -1,5 +1,6 @@
 """Protect images in one call: with the shipped encoder or any other, and public images."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -10,7 +11,12 @@ from torch import Tensor, nn
 from fl_crafter.assets import load_encoder, load_generator
 from fl_crafter.defences.any_encoder import InOwnShape, check_for_any_encoder, check_outputs
 from fl_crafter.defences.base import Defence, Protected, unfit
-from fl_crafter.defences.configured import DefenceSettings, build_defence, check_name
+from fl_crafter.defences.configured import (
+    DefenceSettings,
+    build_defence,
+    check_name,
+    shipped_outputs,
+)
 from fl_crafter.defences.crafter.crafter import CrafterSettings
 from fl_crafter.errors import InputError
 from fl_crafter.faces.images import Images, read_images
@@ -56,6 +62,10 @@ class Protector:
             with the shipped encoder only.
         utility_weight: Crafter's beta: larger keeps more for the cloud, with less privacy.
         steps: most crafting steps.
+        keep: what the task asks for: `crafter` and the substitutions then look at no other output
+            of the cloud model. Names of the shipped model's outputs, which are CelebA's
+            attributes, or places of the outputs of another. Empty: all of them, which tell the
+            cloud more of who it is.
         size: side in pixels that photographs are brought to; that of public tensors by default.
         seed: of everything random, to repeat a study; a release takes a secret one, the default.
         device: where all of it computes.
@@ -63,6 +73,7 @@ class Protector:
     Attributes:
         model: the copy.
         public_feature: of the public images.
+        settings: of the defence.
         defence: takes clean features as the encoder gives them, of any shape; a `CrafterMod` and
             every other client can use it.
 
@@ -78,6 +89,7 @@ class Protector:
         defence: str = "crafter",
         utility_weight: float = 10.0,
         steps: int = 30,
+        keep: Sequence[str | int] = (),
         size: int | None = None,
         seed: int | None = None,
         device: torch.device | str = "cpu",
@@ -91,7 +103,9 @@ class Protector:
             check_name(defence)
         else:
             check_for_any_encoder(defence)
-        settings = DefenceSettings(crafter=crafter_settings(utility_weight, steps))
+        self.settings = DefenceSettings(
+            crafter=crafter_settings(utility_weight, steps), keep=_places(keep, model is None)
+        )
         self._seed, self._calls = seed, 0
         given = load_encoder() if model is None else model
         self.model = SplitModel(*(_own(part, device) for part in (given.encoder, given.cloud)))
@@ -121,10 +135,10 @@ class Protector:
                 encoder=self.model.encoder,
                 cloud=self.model.cloud,
                 public_feature=feature,
-                settings=settings,
+                settings=self.settings,
             )
         else:
-            self.defence = InOwnShape(defence, self.model, feature, settings)
+            self.defence = InOwnShape(defence, self.model, feature, self.settings)
 
     def encode(
         self, image: Float[Tensor, "count 3 height width"]
@@ -162,6 +176,19 @@ class Protector:
 def _own(part: nn.Module, device: torch.device | str) -> nn.Module:
     # in half precision the squares that crafting divides by are lost
     return freeze(deepcopy(part)).float().to(device)
+
+
+def _places(keep: Sequence[str | int], shipped: bool) -> tuple[int, ...]:
+    """Where the outputs to keep are."""
+    names = tuple(each for each in keep if isinstance(each, str))
+    if shipped and len(names) == len(keep):
+        return shipped_outputs(names)
+    if names:
+        raise InputError(
+            f"keep names {', '.join(names)}: names are of the shipped model's outputs; of a model "
+            "of your own give their places, such as [0, 3]."
+        )
+    return tuple(each for each in keep if isinstance(each, int))
 
 
 def crafter_settings(utility_weight: float, steps: int) -> CrafterSettings:

@@ -31,6 +31,7 @@ class BulkSettings:
         defence: one of `fl_crafter.defences.configured.NAMES`.
         utility_weight: Crafter's beta.
         steps: Crafter's steps.
+        keep: names of the outputs that are kept, with commas between; empty: all.
         batch: photographs crafted together.
         seed: of everything random, to repeat a study; None draws secretly, as a release must.
 
@@ -41,16 +42,19 @@ class BulkSettings:
     defence: str
     utility_weight: float
     steps: int
+    keep: str
     batch: int
     seed: int | None
 
     def __post_init__(self) -> None:
         """Check here: what is raised as Ray makes an actor comes back as an error of the actor."""
-        from fl_crafter.defences.configured import check_name
+        from fl_crafter.defences.configured import check_name, shipped_outputs
+        from fl_crafter.faces.attributes import listed
         from fl_crafter.protection import crafter_settings
 
         check_name(self.defence)
         crafter_settings(self.utility_weight, self.steps)
+        shipped_outputs(listed(self.keep))
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ class ShardWriter:
     """
 
     def __init__(self, settings: BulkSettings, device: str) -> None:
+        from fl_crafter.faces.attributes import listed
         from fl_crafter.protection import Protector
 
         self.settings = settings
@@ -125,6 +130,7 @@ class ShardWriter:
             defence=settings.defence,
             utility_weight=settings.utility_weight,
             steps=settings.steps,
+            keep=listed(settings.keep),
             seed=settings.seed,
             device=device,
         )
@@ -227,6 +233,7 @@ def main(
     defence: Annotated[str, typer.Option()] = "crafter",
     utility_weight: Annotated[float, typer.Option()] = 10.0,
     steps: Annotated[int, typer.Option(min=0)] = 30,
+    keep: Annotated[str, typer.Option()] = "",
     batch: Annotated[int, typer.Option(min=1)] = 32,
     seed: Annotated[int | None, typer.Option()] = None,
     shard_rows: Annotated[int, typer.Option(min=1, help="Photographs of a shard.")] = 1024,
@@ -238,7 +245,7 @@ def main(
 
     try:
         paths = find_photos(photographs.resolve())
-        settings = BulkSettings(defence, utility_weight, steps, batch, seed)
+        settings = BulkSettings(defence, utility_weight, steps, keep, batch, seed)
         shards = plan(paths, out.resolve(), rows=shard_rows)
         with only_here(out.resolve()):
             made = craft_with_ray(

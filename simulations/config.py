@@ -57,6 +57,9 @@ class SimulationConfig:
         amortised_eavesdropper: weight of the white box's amortised form, likewise.
         decoder_eavesdropper: weight of the black-box decoder, likewise.
         pixel_eavesdropper: weight of the white box over pixels, likewise.
+        keep: outputs of the shipped cloud model that `crafter` keeps and the substitutions go by,
+            by name (CelebA's attributes), with commas between; empty takes `attributes` where that
+            model tells them all, and all of its outputs otherwise.
         deviation: of the noise, in units of the features' spread over public faces.
         neighbours: public features that the substitution averages.
         components: principal components of public features that the projection keeps.
@@ -116,6 +119,7 @@ class SimulationConfig:
     amortised_eavesdropper: float = _setting(0.0, low=0.0)
     decoder_eavesdropper: float = _setting(1.0, low=0.0)
     pixel_eavesdropper: float = _setting(0.0, low=0.0)
+    keep: str = ""
     deviation: float = _setting(1.0, low=0.0)
     neighbours: int = _setting(1, low=1)
     components: int = _setting(64, low=1)

@@ -16,7 +16,6 @@ from fl_crafter.flower.tap import TapGrid
 from fl_crafter.models.split import feature_shape
 from fl_crafter.randomness import derived_random
 from fl_crafter.tensor_files import write_safetensors
-from fl_crafter.training.cloud import with_head
 from fl_crafter.transcript import Purpose, concatenate
 from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
@@ -95,8 +94,7 @@ def _share_features(
 ) -> None:
     """The development scenario, from the beginning or from where the state folder says."""
     random = derived_random(config.seed, "server")
-    network = client_data.model(config.weights)
-    cloud = with_head(network.cloud, attributes=len(names), random=random).to(config.device)
+    cloud = task.first_cloud(config, names, random=random).to(config.device)
     checkpoint, settings = state / "checkpoint.safetensors", _lasting(config).run_config()
     done, admitted = load_checkpoint(checkpoint, cloud, random=random, settings=settings)
     tap = TapGrid(grid, terms=terms, folder=state / "overheard" if config.state else None)

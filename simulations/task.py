@@ -7,12 +7,16 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from fl_crafter.defences.configured import shipped_outputs
 from fl_crafter.defences.labels import randomised_response
 from fl_crafter.errors import InputError
+from fl_crafter.faces.attributes import listed, places_of
+from fl_crafter.faces.celeba import ATTRIBUTES
 from fl_crafter.faces.record import Role
+from fl_crafter.models.head import head, with_head, with_outputs
 from fl_crafter.models.split import freeze
 from fl_crafter.randomness import derived_random
-from fl_crafter.training.cloud import CloudTraining, head, train_cloud, with_head
+from fl_crafter.training.cloud import CloudTraining, train_cloud
 from simulations.client_data import encode, faces, model, remembered
 from simulations.config import SimulationConfig
 
@@ -35,13 +39,9 @@ def names(config: SimulationConfig) -> tuple[str, ...]:
 
     A server needs no dataset for them where the configuration names them.
     """
-    asked = _asked(config)
+    asked = listed(config.attributes)
     distinct = len(set(asked)) == len(asked)
     return asked if asked and distinct else task(config).names
-
-
-def _asked(config: SimulationConfig) -> tuple[str, ...]:
-    return tuple(name.strip() for name in config.attributes.split(",") if name.strip())
 
 
 def task(config: SimulationConfig) -> Task:
@@ -55,14 +55,8 @@ def task(config: SimulationConfig) -> Task:
         raise InputError(
             f"the dataset {config.dataset} has no attributes, and so no task; take another one."
         )
-    asked = _asked(config) or known
-    strange = [name for name in asked if name not in known]
-    if strange or len(set(asked)) != len(asked):
-        raise InputError(
-            f"attributes must be different names out of {', '.join(known)}, "
-            f"not {config.attributes!r}."
-        )
-    return Task(tuple(asked), [known.index(name) for name in asked])
+    asked = listed(config.attributes) or known
+    return Task(asked, list(places_of(asked, known, what="attributes")))
 
 
 def labels(
@@ -75,19 +69,33 @@ def labels(
     return randomised_response(asked, flip=config.label_flip, random=random)
 
 
+def first_cloud(
+    config: SimulationConfig, asked: tuple[str, ...], *, random: torch.Generator
+) -> nn.Module:
+    """The cloud model that training starts from: the weights' own, with these outputs.
+
+    Where the shipped model tells all these attributes its own outputs are taken; otherwise the last
+    layer is new, unless it has as many outputs.
+    """
+    cloud = model(config.weights).cloud
+    if set(asked) <= set(ATTRIBUTES):
+        return with_outputs(cloud, shipped_outputs(asked)).requires_grad_(True)
+    return with_head(cloud, attributes=len(asked), random=random)
+
+
 @lru_cache(maxsize=1)
 def deployed_cloud(config: SimulationConfig) -> nn.Module:
     """The cloud model of a deployment, trained beforehand on clean features of public people.
 
     Client and server make the same one, so that a client can tell whether it was used. Where the
-    shipped model already has the task's attributes it is taken as it is.
+    weights' own model tells the task's attributes already it is taken as it is.
     """
-    asked = task(config)
+    asked = task(config).names
     random = derived_random(config.seed, "deployed")
-    network = model(config.weights)
-    cloud = with_head(network.cloud, attributes=len(asked.names), random=random)
-    everything = asked.names == faces(config).attribute_names
-    if not everything or head(network.cloud)[1].out_features != len(asked.names):
+    cloud = first_cloud(config, asked, random=random)
+    told = head(model(config.weights).cloud)[1].out_features
+    own = asked == faces(config).attribute_names and told == len(asked)
+    if not own and not set(asked) <= set(ATTRIBUTES):
         cloud.load_state_dict(remembered(config, "cloud", lambda: _trained(config, cloud, random)))
     return freeze(cloud.to(config.device))
 

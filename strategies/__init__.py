@@ -1,6 +1,7 @@
 """Flower strategies and what they train on the server."""
 
-from fl_crafter.training.cloud import CloudTraining, train_cloud, with_head
+from fl_crafter.models.head import with_head
+from fl_crafter.training.cloud import CloudTraining, train_cloud
 from strategies.checkpoint import load_checkpoint, save_checkpoint
 from strategies.feature_sharing import FeatureSharing, RoundRecord, SharingPlan
 from strategies.inference import FeatureInference

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from fl_crafter.training.cloud import head
+from fl_crafter.models.head import head
 
 RIDGE = 1.0
 FEWEST_ROWS = 4

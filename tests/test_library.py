@@ -27,6 +27,7 @@ from fl_crafter import (
 from fl_crafter._torchvision import torchvision
 from fl_crafter.defences.crafter.crafter import CrafterSettings
 from fl_crafter.defences.undefended import Undefended
+from fl_crafter.faces.celeba import ATTRIBUTES
 from fl_crafter.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,6 +113,19 @@ def test_three_lines_with_the_shipped_encoder(faces: Tensor, shipped: Protector)
         clean = load_encoder().encoder(faces[:2])
     assert protected.feature.shape == clean.shape
     assert float((protected.feature - clean).abs().mean()) > 0.1
+
+
+def test_only_what_is_kept_is_looked_at(faces: Tensor) -> None:
+    names = ("Smiling", "Eyeglasses")
+    shipped = load_encoder()
+    places = [ATTRIBUTES.index(name) for name in names]
+    by_name = protect(faces[:2], public=faces[6:], keep=names, seed=0, steps=3)
+    by_place = protect(faces[:2], shipped, public=faces[6:], keep=places, seed=0, steps=3)
+    whole = protect(faces[:2], public=faces[6:], seed=0, steps=3)
+    rest, same = (
+        float((each.feature - by_name.feature).abs().mean()) for each in (whole, by_place)
+    )
+    assert rest > 0.05 > 10 * same
 
 
 def test_a_release_is_not_repeatable_unless_asked(faces: Tensor) -> None:
@@ -235,6 +249,9 @@ def headless() -> SplitModel:
         (lambda: None, {"defence": "blur"}, "'blur'"),
         (lambda: None, {"utility_weight": -1.0}, "-1.0"),
         (lambda: None, {"size": 128}, "takes 64 pixels"),
+        (lambda: None, {"keep": ["Smile"]}, "Smiling"),
+        (load_encoder, {"keep": ["Smiling"]}, "[0, 3]"),
+        (load_encoder, {"keep": [40], "public": torch.rand(64, 3, 64, 64)}, "40 outputs"),
     ],
 )
 def test_what_is_missing_is_said(model: Any, options: dict[str, Any], named: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fl_crafter.cli.options import EncoderOption, GeneratorOption, JsonOption
+from fl_crafter.cli.options import EncoderOption, GeneratorOption, JsonOption, KeepOption
 from fl_crafter.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def attack(
             help="What the eavesdropper knows that protected them: crafter, noise:2, disco:FILE."
         ),
     ] = None,
+    keep: KeepOption = "",
     weights: Annotated[
         Path | None,
         typer.Option(help="Folder of `fl-crafter train` for the encoder that made the features."),
@@ -62,6 +63,7 @@ def attack(
     feature = read_features(features)
     eavesdropper = Eavesdropper.described(
         defence=defence,
+        keep=keep,
         weights=weights,
         encoder=encoder,
         public=public,

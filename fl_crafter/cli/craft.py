@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fl_crafter.cli.child import run_child
-from fl_crafter.cli.options import JsonOption
+from fl_crafter.cli.options import JsonOption, KeepOption
 from fl_crafter.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def craft(
         ),
     ] = 0.0,
     steps: Annotated[int, typer.Option(min=0, help="Crafter's steps.")] = 30,
+    keep: KeepOption = "",
     batch: Annotated[int, typer.Option(min=1, help="Photographs crafted together.")] = 32,
     seed: Annotated[
         int | None,
@@ -81,6 +82,7 @@ def craft(
         arguments = [photographs, "--out", out, "--defence", defence]
         arguments += ["--utility-weight", weight, "--steps", steps, "--batch", batch]
         arguments += ["--gpus-per-worker", gpus_per_worker]
+        arguments += ["--keep", keep] if keep else []
         arguments += [] if seed is None else ["--seed", seed]
         run_child("simulations.bulk_crafting", *arguments, results=not json)
         if json:
@@ -89,6 +91,7 @@ def craft(
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; name a file, or craft shards with --ray.")
     from fl_crafter.defences.configured_target import check_target
+    from fl_crafter.faces.attributes import listed
     from fl_crafter.faces.images import check_photos, find_photos
     from fl_crafter.protection import SHIPPED_SIZE, Protector
 
@@ -96,9 +99,11 @@ def craft(
         check_target(defence)
     paths = find_photos(photographs)
     check_photos(paths, size=SHIPPED_SIZE)
-    protector = Protector(defence=defence, utility_weight=weight, steps=steps, seed=seed)
-    chosen = _targeted(protector, defence, utility_budget, false_match, steps, seed)
-    asked = dumps([defence, weight, utility_budget, false_match, steps, batch, seed])
+    protector = Protector(
+        defence=defence, utility_weight=weight, steps=steps, keep=listed(keep), seed=seed
+    )
+    chosen = _targeted(protector, defence, utility_budget, false_match, seed)
+    asked = dumps([defence, weight, utility_budget, false_match, steps, keep, batch, seed])
     done = _Done.resume(out, asked, paths)
     _craft_batches(paths, batch, protector, chosen or protector.defence, done, seed)
     done.finish(defence)
@@ -121,19 +126,15 @@ def _targeted(
     defence: str,
     utility_budget: float,
     false_match: float,
-    steps: int,
     seed: int | None,
 ) -> "Defence | None":
     """The defence that finds its weights by a target, where one is given."""
-    from fl_crafter.defences.configured import DefenceSettings
     from fl_crafter.defences.configured_target import build_targeted, simulated_observer
-    from fl_crafter.defences.crafter.crafter import CrafterSettings
     from fl_crafter.randomness import generator_for
 
     if not utility_budget and not false_match:
         return None
     encoder, public = protector.model.encoder, protector.public_feature
-    settings = CrafterSettings(steps=steps)
     return build_targeted(
         defence,
         simulated_observer(
@@ -144,7 +145,7 @@ def _targeted(
         encoder=encoder,
         cloud=protector.model.cloud,
         public_feature=public,
-        settings=DefenceSettings(crafter=settings),
+        settings=protector.settings,
     )
 
 

@@ -66,6 +66,9 @@ def evaluate(
         bool,
         typer.Option("--appearance-only", help="Leave out linkability and development: faster."),
     ] = False,
+    attributes: Annotated[
+        str, typer.Option(help="Names of those that the task asks for, with commas; all else.")
+    ] = "",
     ray: Annotated[
         int, typer.Option(min=0, help="Processes that measure cells, over Ray; 0 uses none.")
     ] = 0,
@@ -106,6 +109,7 @@ def evaluate(
         public_data=public_data,
         public_root=str(public_root.resolve()) if public_root else "",
         appearance_only=appearance_only,
+        attributes=attributes,
     )
     run_plan(plan, out, ray=ray)
     if json:

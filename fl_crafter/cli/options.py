@@ -7,6 +7,13 @@ import typer
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")
 ]
+KeepOption = Annotated[
+    str,
+    typer.Option(
+        help="Names of the outputs that the task asks for, such as Smiling,Eyeglasses, of "
+        "CelebA's attributes: no other is kept. All by default."
+    ),
+]
 EncoderOption = Annotated[
     str,
     typer.Option(

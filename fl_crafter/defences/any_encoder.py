@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fl_crafter.defences.base import Defence, Protected, utility_loss
 from fl_crafter.defences.configured import DefenceSettings, build_defence
 from fl_crafter.errors import InputError
+from fl_crafter.models.head import with_outputs
 from fl_crafter.models.split import SplitModel
 
 FOR_ANY_ENCODER = ("none", "noise", "substitution", "transport", "projection", "crafter")
@@ -86,12 +87,13 @@ class InOwnShape(Defence):
         if not spread > 0:
             raise InputError("The encoder gives every public image the same feature.")
         self.unit = spread / SHIPPED_SPREAD
+        kept = with_outputs(model.cloud, settings.keep) if settings.keep else model.cloud
         self.inner = build_defence(
             name,
             encoder=nn.Sequential(model.encoder, _Function(self._inside)),
-            cloud=nn.Sequential(_Function(self._outside), model.cloud),
+            cloud=nn.Sequential(_Function(self._outside), kept),
             public_feature=self._inside(feature),
-            settings=settings,
+            settings=replace(settings, keep=()),
         )
 
     def protect(

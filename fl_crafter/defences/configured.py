@@ -1,7 +1,7 @@
 """Build a defence by name, from what a client has: shipped weights and public features."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,12 @@ from fl_crafter.defences.substitution import Substitution, TransportSubstitution
 from fl_crafter.defences.trained import Disco, Retrained
 from fl_crafter.defences.undefended import Undefended
 from fl_crafter.errors import InputError
+from fl_crafter.faces.attributes import listed, places_of
+from fl_crafter.faces.celeba import ATTRIBUTES
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.linear_solvers import ConjugateGradient
 from fl_crafter.inversion.problem import latent_inversion
+from fl_crafter.models.head import with_outputs
 
 NAMES: tuple[str, ...] = (
     "none",
@@ -67,6 +70,8 @@ class DefenceSettings:
             plain gradient and costs a tenth; 0 leaves it out.
         decoder_eavesdropper: weight of the simulated black-box decoder; 0 leaves it out.
         pixel_eavesdropper: weight of a simulated white box over pixels; 0 leaves it out.
+        keep: places of the cloud model's outputs that `crafter` keeps and the substitutions go by;
+            empty takes all of them.
     """
 
     deviation: float = 1.0
@@ -78,17 +83,38 @@ class DefenceSettings:
     amortised_eavesdropper: float = 0.0
     decoder_eavesdropper: float = 1.0
     pixel_eavesdropper: float = 0.0
+    keep: tuple[int, ...] = ()
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> "DefenceSettings":
         """The settings in a run's configuration, whose names have underscores."""
-        own = {field.name for field in dataclasses.fields(DefenceSettings)} - {"crafter"}
+        fields = {field.name for field in dataclasses.fields(DefenceSettings)}
+        own = fields - {"crafter", "keep"}
         crafter = CrafterSettings(
             utility_weight=config["utility_weight"],
             steps=config["crafting_steps"],
             rate=config["crafting_rate"],
         )
-        return DefenceSettings(crafter=crafter, **{name: config[name] for name in own})
+        return DefenceSettings(
+            crafter=crafter,
+            keep=_asked(config["keep"], config["attributes"]),
+            **{name: config[name] for name in own},
+        )
+
+
+def shipped_outputs(names: Sequence[str]) -> tuple[int, ...]:
+    """Places of the shipped cloud model's outputs with these names.
+
+    Raises:
+        InputError: it has no such output, or one is named twice.
+    """
+    return places_of(names, ATTRIBUTES, what="outputs to keep")
+
+
+def _asked(keep: str, attributes: str) -> tuple[int, ...]:
+    """What is to be kept, or else what the task asks for where the shipped model tells all that."""
+    asked = listed(attributes)
+    return shipped_outputs(listed(keep) or (asked if set(asked) <= set(ATTRIBUTES) else ()))
 
 
 def check_name(name: str, known: tuple[str, ...] = NAMES) -> None:
@@ -124,11 +150,13 @@ def build_defence(
             trained defence the file that `fl-crafter train` wrote.
 
     Raises:
-        InputError: unknown name, or weights that are missing or of something else.
+        InputError: unknown name, outputs to keep that the cloud model does not have, or weights
+            that are missing or of something else.
     """
     if name in TRAINED:
         return trained_defence(name, weights, device=public_feature.device)
     settings = settings or DefenceSettings()
+    cloud = with_outputs(cloud, settings.keep) if settings.keep else cloud
     builders: dict[str, Callable[[], Defence]] = {
         "none": Undefended,
         "noise": lambda: Noise(public_feature, deviation=settings.deviation),

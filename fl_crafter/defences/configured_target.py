@@ -17,6 +17,7 @@ from fl_crafter.defences.crafter.utility import FeatureUtility, TaskUtility
 from fl_crafter.defences.recognition import EigenRecogniser, limit_for
 from fl_crafter.defences.target import Promise, Targeted, Unseen, WithinBudget
 from fl_crafter.errors import InputError
+from fl_crafter.models.head import with_outputs
 
 # Utility weights that a target tries, from much privacy to much utility.
 TARGET_WEIGHTS: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -73,6 +74,8 @@ def build_targeted(
         rungs[-1].settings = replace(made.settings, utility_weight=weight)
     if isinstance(promise, Promise):
         return Targeted(rungs[::-1], promise=promise)
+    if settings is not None and settings.keep:
+        cloud = with_outputs(cloud, settings.keep)
     task = name == "crafter"
     utility = TaskUtility(cloud, public_feature) if task else FeatureUtility()
     try:

@@ -163,6 +163,7 @@ class Results(Record):
         drawn: faces of the shipped generator that defences held; 0: they held photographs.
         size: side of the photographs in pixels.
         public_data: dataset of the public photographs; empty for `dataset` itself.
+        attributes: names of those that the task asked for; empty: all.
         learnt: what the cloud model learnt from, in words; empty in results of before it was told.
         settings: by point, all the defence's settings.
         versions: of Python and the packages that matter.
@@ -194,6 +195,7 @@ class Results(Record):
     drawn: int = 0
     size: int = 64
     public_data: str = ""
+    attributes: str = ""
     learnt: str = ""
     settings: dict[str, str]
     versions: dict[str, str]

@@ -1,5 +1,6 @@
 """One record for the faces of every dataset."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -108,6 +109,18 @@ class Faces:
     def with_role(self, role: Role) -> "Faces":
         """The photographs that have this role."""
         return self.select([place for place, own in enumerate(self.role) if own == role])
+
+    def with_attributes(self, places: Sequence[int]) -> "Faces":
+        """The same photographs with the attributes at these places alone.
+
+        Args:
+            places: of columns, in their new order.
+        """
+        return dataclasses.replace(
+            self,
+            attributes=self.attributes[:, list(places)],
+            attribute_names=tuple(self.attribute_names[place] for place in places),
+        )
 
     def people(self) -> list[int]:
         """The numbers of the people, each once, in rising order."""

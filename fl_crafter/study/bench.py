@@ -26,8 +26,10 @@ from fl_crafter.evaluation.metrics import check_classes, structural_similarity
 from fl_crafter.evaluation.oracle import train_oracle
 from fl_crafter.evaluation.perception import PerceptualDistance
 from fl_crafter.evaluation.truth import PrivateTruth, prepare_truth
+from fl_crafter.faces.attributes import listed, places_of
 from fl_crafter.faces.open import open_faces
 from fl_crafter.faces.record import Faces
+from fl_crafter.models.head import with_outputs
 from fl_crafter.models.split import SplitModel
 from fl_crafter.study.knowledge import (
     QUERY_SHARE,
@@ -70,6 +72,8 @@ class Bench:
         knowledge: of an eavesdropper that does not know the defence.
         learnt: what the cloud model learnt from, in words.
         perceptual: distance of images.
+        asked: places of the cloud model's outputs that the task asks for; empty: all. `model` has
+            no others.
     """
 
     plan: Plan
@@ -80,6 +84,7 @@ class Bench:
     knowledge: AttackerKnowledge
     learnt: str
     perceptual: PerceptualDistance
+    asked: tuple[int, ...] = ()
     _prepared: dict[int, list[Attack]] = field(default_factory=dict)
     _relearnt: dict[str, AttackerKnowledge] = field(default_factory=dict)
     _embedded: dict[str, Tensor] = field(default_factory=dict)
@@ -148,17 +153,18 @@ class Bench:
         """
         if defence.model is None:
             return self
+        model = _telling(defence.model, self.asked)
         if point.weights not in self._relearnt:
             self._relearnt[point.weights] = of_trained(
                 self.knowledge,
-                defence.model,
+                model,
                 steps=RELEARNING[self.plan.budget],
                 random=torch.Generator().manual_seed(0),
                 title=f"decoder of {point.name}",
             )
         known = self._relearnt[point.weights]
         knowledge = dataclasses.replace(known, defence_decoder=defence.decoder)
-        return dataclasses.replace(self, model=defence.model, knowledge=knowledge, _prepared={})
+        return dataclasses.replace(self, model=model, knowledge=knowledge, _prepared={})
 
     def encode(self, image: Float[Tensor, "count 3 height width"]) -> Tensor:
         """Clean features, where the models compute."""
@@ -211,6 +217,10 @@ def open_bench(plan: Plan) -> Bench:
     held = len(public) - len(public) // QUERY_SHARE
     plan.check_points(faces, public=plan.drawn or held)
     model, learnt = victim(plan, faces, public)
+    asked = places_of(listed(plan.attributes), faces.attribute_names, what="--attributes")
+    if asked:
+        faces, public = faces.with_attributes(asked), public.with_attributes(asked)
+        model = _telling(model, asked)
     judges = [given.get(name) or train_oracle(faces, model) for name in plan.evaluators]
     evaluators = {judge.name: judge for judge in judges}
     truth = {name: prepare_truth(faces, evaluator=each) for name, each in evaluators.items()}
@@ -254,7 +264,13 @@ def open_bench(plan: Plan) -> Bench:
         knowledge=knowledge,
         learnt=learnt,
         perceptual=PerceptualDistance(),
+        asked=asked,
     )
+
+
+def _telling(model: SplitModel, asked: tuple[int, ...]) -> SplitModel:
+    """The model with what the task asks for as its outputs."""
+    return SplitModel(model.encoder, with_outputs(model.cloud, asked)) if asked else model
 
 
 def _evaluator(name: str) -> Evaluator:

@@ -5,8 +5,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fl_crafter.chunks import in_chunks
+from fl_crafter.models.head import with_head
 from fl_crafter.study.bench import Bench
-from fl_crafter.training.cloud import CloudTraining, train_cloud, with_head
+from fl_crafter.training.cloud import CloudTraining, train_cloud
 
 EPOCHS = {"smoke": 1, "cpu": 4, "gpu": 4}
 

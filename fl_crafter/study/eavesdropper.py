@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,8 +13,9 @@ from fl_crafter.assets import load_encoder
 from fl_crafter.attacks.base import AttackerKnowledge
 from fl_crafter.attacks.suite import most_queries, standard
 from fl_crafter.defences.base import Defence
-from fl_crafter.defences.configured import trained_defence
+from fl_crafter.defences.configured import shipped_outputs, trained_defence
 from fl_crafter.errors import InputError
+from fl_crafter.faces.attributes import listed
 from fl_crafter.faces.images import read_images
 from fl_crafter.files import file_hash
 from fl_crafter.models.generator import ImageGenerator
@@ -66,6 +67,7 @@ class Eavesdropper:
     def described(
         *,
         defence: str | None,
+        keep: str,
         weights: Path | None,
         encoder: str,
         public: Path | None,
@@ -78,6 +80,14 @@ class Eavesdropper:
             InputError: one is not as it should be, or two do not go together.
         """
         point = parse_defence(defence) if defence else None
+        if keep:
+            if point is None or encoder:
+                raise InputError(
+                    "--keep says which of the shipped model's outputs a known defence kept; name "
+                    "that with --defence, without --encoder."
+                )
+            kept = replace(point.settings, keep=shipped_outputs(listed(keep)))
+            point = replace(point, settings=kept)
         trained = None
         if point is not None and point.weights:
             if encoder or weights:

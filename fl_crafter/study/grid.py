@@ -236,6 +236,7 @@ def _results(
         releases=plan.releases,
         batch=plan.batch,
         drawn=plan.drawn,
+        attributes=plan.attributes,
         size=plan.size,
         public_data=plan.public_data,
         learnt=bench.learnt,

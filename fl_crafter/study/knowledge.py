@@ -18,6 +18,7 @@ from fl_crafter.defences.configured import DefenceSettings, build_defence
 from fl_crafter.models.adapted import AdaptedGenerator
 from fl_crafter.models.decoder import Rescaled
 from fl_crafter.models.generator import ImageGenerator
+from fl_crafter.models.head import with_outputs
 from fl_crafter.models.split import SplitModel
 
 QUERY_SHARE = 4  # one of so many public faces is for queries
@@ -195,6 +196,8 @@ def with_defence(
             settings=settings,
             weights=weights,
         )
+    if settings and settings.keep and knowledge.cloud is not None:
+        knowledge = replace(knowledge, cloud=with_outputs(knowledge.cloud, settings.keep))
     return knowing(knowledge, defence, random=random)
 
 

@@ -62,6 +62,8 @@ class Plan:
         public_root: its folder.
         appearance_only: whether other photographs of the people are left out, and with them
             linkability and the utility of development: half of what a defence has to protect.
+        attributes: names of those that the task asks for, with commas between: no other label is
+            shared, and the cloud model tells no other; empty takes all.
     """
 
     data: str
@@ -86,6 +88,7 @@ class Plan:
     public_data: str = ""
     public_root: str = ""
     appearance_only: bool = False
+    attributes: str = ""
 
     def __post_init__(self) -> None:
         for name, value, known in (

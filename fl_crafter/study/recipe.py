@@ -54,6 +54,7 @@ class Study:
         size: of the photographs.
         public_data: where the public ones are from.
         appearance_only: see `Plan`.
+        attributes: see `Plan`.
         train: by trained defence, the options of its training command, one table or several;
             trained where the weights are not there yet.
     """
@@ -78,6 +79,7 @@ class Study:
     size: int = SHIPPED_SIZE
     public_data: str = ""
     appearance_only: bool = False
+    attributes: str = ""
     train: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def trainings(self, out: Path) -> list[Training]:
@@ -122,6 +124,7 @@ class Study:
             size=self.size,
             public_data=self.public_data,
             appearance_only=self.appearance_only,
+            attributes=self.attributes,
             public_root=str(public_root.resolve()) if public_root else "",
         )
 

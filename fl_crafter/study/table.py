@@ -62,6 +62,8 @@ def _made(results: Results) -> str:
         own += f"; protected in batches of {results.batch}"
     if results.drawn:
         own += f"; defences hold {results.drawn} drawn faces, and no photograph"
+    if results.attributes:
+        own += f"; the task asks for {results.attributes.replace(',', ', ')} alone"
     of = f" of {results.public_data}" if results.public_data else ""
     return (
         f"`{results.command}`\n\n{results.photographs} test photographs of {results.size} pixels, "

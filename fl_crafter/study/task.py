@@ -10,10 +10,11 @@ from fl_crafter.attacks.queries import features_of
 from fl_crafter.errors import InputError
 from fl_crafter.faces.celeba import ATTRIBUTES
 from fl_crafter.faces.record import Faces, Role
+from fl_crafter.models.head import with_head
 from fl_crafter.models.split import SplitModel, feature_shape, freeze
 from fl_crafter.study.named import named_encoder
 from fl_crafter.study.plan import SHIPPED_SIZE, Plan
-from fl_crafter.training.cloud import CloudTraining, train_cloud, with_head
+from fl_crafter.training.cloud import CloudTraining, train_cloud
 
 TEACHING = {"smoke": 1, "cpu": 12, "gpu": 40}
 """Epochs in which the cloud model learns another dataset's labels, by budget."""

@@ -1,6 +1,5 @@
 """Train the cloud model on features that were shared."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from fl_crafter.models.head import head
 from fl_crafter.randomness import seeded
 
 
@@ -35,41 +35,6 @@ class CloudTraining:
     rate_decay: float = 1.0
     class_balance: bool = False
     flip: float = 0.0
-
-
-def with_head(cloud: nn.Module, *, attributes: int, random: torch.Generator) -> nn.Module:
-    """A copy of the cloud model with one logit per attribute, ready to be trained.
-
-    Where the number of logits is already right nothing changes. Otherwise the last linear layer is
-    replaced by a new one; the layers before it keep what they learnt.
-
-    Raises:
-        ValueError: the model has no linear layer.
-    """
-    adapted = copy.deepcopy(cloud).requires_grad_(True)
-    name, last = head(adapted)
-    if last.out_features == attributes:
-        return adapted
-    fresh = nn.Linear(last.in_features, attributes).to(last.weight)
-    bound = last.in_features**-0.5
-    with torch.no_grad():
-        for parameter in (fresh.weight, fresh.bias):
-            parameter.copy_((torch.rand(parameter.shape, generator=random) * 2 - 1) * bound)
-    parent = adapted.get_submodule(name.rpartition(".")[0])
-    setattr(parent, name.rpartition(".")[2], fresh)
-    return adapted
-
-
-def head(cloud: nn.Module) -> tuple[str, nn.Linear]:
-    """Name and module of the last linear layer.
-
-    Raises:
-        ValueError: there is none.
-    """
-    linear = [(name, m) for name, m in cloud.named_modules() if isinstance(m, nn.Linear)]
-    if not linear or not linear[-1][0]:
-        raise ValueError("a cloud model needs a linear layer, inside it, that gives the logits")
-    return linear[-1]
 
 
 Take = Callable[[Int64[Tensor, " chosen"]], Float[Tensor, "chosen channels rows columns"]]

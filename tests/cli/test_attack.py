@@ -268,6 +268,13 @@ def test_a_setting_of_the_defence_and_a_trained_one_are_known(
     assert not torch.allclose(*seen[:2], atol=0.01), "what is learnt depends on the noise"
     assert not torch.allclose(*seen[2:], atol=0.01), "and on the defence"
 
+    keep = ("--keep", "Smiling")
+    result = run("attack", record, "--out", out, *wanted, "--defence", "substitution", *keep)
+    assert result.exit_code == 0, result.output
+    fewer = load_file(out / "un_crafter_ridge.safetensors")["image"]
+    assert not torch.allclose(fewer, seen[3], atol=0.01), "and on what the defence goes by"
+    refused("attack", record, "--out", out, *keep, named=("--keep", "--defence"))
+
     file = tmp_path / "advlearn.safetensors"
     parts = TrainedShape("advlearn", 40, (64, 8, 8, 8), (2, 2, 2), 0.5).build()
     freeze(parts.module())

@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from fl_crafter.assets.store import save_asset
 from fl_crafter.defences.base import Defence, Status
@@ -13,6 +15,7 @@ from fl_crafter.defences.crafter.distance import CriticSettings
 from fl_crafter.defences.projection import Projection
 from fl_crafter.defences.substitution import Substitution
 from fl_crafter.errors import InputError
+from fl_crafter.faces.celeba import ATTRIBUTES
 from tests.world import LATENT, SHAPE, World, seeded
 
 CRITIC = CriticSettings(widths=(4, 8), warm_up=1, steps=1, batch_size=4)
@@ -95,3 +98,53 @@ def test_an_unknown_name_is_refused(world: World) -> None:
     with pytest.raises(InputError, match="'blur'") as caught:
         build("blur", world)
     assert all(name in str(caught.value) for name in NAMES)
+
+
+@pytest.mark.parametrize("name", ["crafter", "substitution"])
+def test_what_is_not_kept_leaves_no_trace(name: str, world: World) -> None:
+    """Two people who differ in another output alone are released as the same one."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        cloud = nn.Sequential(nn.Flatten(), nn.Linear(world.feature[0].numel(), 3)).eval()
+    weight = cloud[1].weight.detach()
+    unseen = weight[1] - weight[1].dot(weight[0]) / weight[0].dot(weight[0]) * weight[0]
+    other = world.feature + 20 * unseen.view(1, *world.feature.shape[1:])
+    told = (cloud(other) - cloud(world.feature)).detach()
+    assert float(told[:, 0].abs().max()) < 1e-4 < 1 < float(told[:, 1].abs().min())
+    gap = []
+    for keep in ((0,), ()):
+        settings = DefenceSettings(crafter=dataclasses.replace(CRAFTER, steps=8), keep=keep)
+        defence = build_defence(
+            name,
+            encoder=world.encoder,
+            cloud=cloud,
+            public_feature=world.public_feature,
+            settings=settings,
+        )
+        one, two = (defence.protect(f, random=seeded()).feature for f in (world.feature, other))
+        gap.append(float((one - two).abs().max()))
+    assert gap[0] < 1e-3 and gap[1] > 0.1
+
+
+def test_what_a_task_asks_for_is_kept_where_the_shipped_model_tells_it() -> None:
+    config = {
+        "keep": "",
+        "utility_weight": 1.0,
+        "crafting_steps": 1,
+        "crafting_rate": 0.1,
+    } | {
+        field.name: field.default
+        for field in dataclasses.fields(DefenceSettings)
+        if field.name not in ("keep", "crafter")
+    }
+
+    def kept(attributes: str, keep: str = "") -> tuple[int, ...]:
+        settings = DefenceSettings.from_config(config | {"attributes": attributes, "keep": keep})
+        return settings.keep
+
+    smiling, male = ATTRIBUTES.index("Smiling"), ATTRIBUTES.index("Male")
+    assert kept("Smiling, Male") == (smiling, male)
+    assert kept("") == kept("smile,male") == kept("Smiling,smile") == ()
+    assert kept("smile", "Smiling") == kept("Male", "Smiling") == (smiling,)
+    with pytest.raises(InputError, match="outputs to keep must be .* not 'smile'"):
+        kept("", "smile")

@@ -25,7 +25,7 @@ from simulations.bulk_crafting import (
     plan,
 )
 
-SETTINGS = BulkSettings("substitution", utility_weight=10.0, steps=1, batch=2, seed=0)
+SETTINGS = BulkSettings("substitution", utility_weight=10.0, steps=1, keep="", batch=2, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_a_shard_is_done_when_it_was_made_of_the_same_with_the_same(
     assert writer.write(shard) == (shard.path, 3)
     made.note(shard)
     assert Made(tmp_path / "out", SETTINGS).has(shard)
-    assert not Made(tmp_path / "out", BulkSettings("none", 10.0, 1, 2, 0)).has(shard)
+    assert not Made(tmp_path / "out", BulkSettings("none", 10.0, 1, "", 2, 0)).has(shard)
     assert not made.has(Shard(shard.path, shard.photographs[:2]))
     first = load_file(shard.path)["feature"].clone()  # a mapped file must not become shorter
     assert first.shape == (3, 64, 16, 16)
@@ -85,7 +85,7 @@ def test_another_photograph_of_the_same_name_is_made_anew(
 
 
 def test_noise_cannot_be_drawn_again_from_what_is_shared(photographs: Path, tmp_path: Path) -> None:
-    settings = BulkSettings("noise", utility_weight=10.0, steps=1, batch=2, seed=None)
+    settings = BulkSettings("noise", utility_weight=10.0, steps=1, keep="", batch=2, seed=None)
     writer = ShardWriter(settings, "cpu")
     released = []
     for name in ("one", "other"):

@@ -222,3 +222,20 @@ def test_faces_of_another_size_and_other_labels_are_evaluated() -> None:
     assert {image.shape[1:] for image in pictures.values()} == {(3, 96, 96)}
     assert 0 < cell.utility_auc <= 1
     assert 0.1 < cell.release.change < 2
+
+
+def test_a_task_that_asks_for_less_is_told_less() -> None:
+    everything, smile = open_bench(plan()), open_bench(plan(attributes="smile"))
+    place = everything.faces.attribute_names.index("smile")
+    assert smile.faces.attribute_names == ("smile",)
+    assert torch.equal(
+        smile.faces.attributes.nan_to_num(-1),
+        everything.faces.attributes[:, [place]].nan_to_num(-1),
+    )
+    feature = smile.encode(smile.faces.image[:4])
+    assert torch.allclose(
+        smile.predict(feature), everything.predict(feature)[:, [place]], atol=1e-5
+    )
+    assert smile.knowledge.cloud is smile.model.cloud
+    with pytest.raises(InputError, match="--attributes must be .* not 'smile, beard'"):
+        open_bench(plan(attributes="smile,beard"))
