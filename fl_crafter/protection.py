@@ -1,8 +1,9 @@
 """Protect images in one call: with the shipped encoder or any other, and public images."""
 
+import operator
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from fl_crafter.defences.base import Defence, Protected, unfit
 from fl_crafter.defences.configured import (
     DefenceSettings,
     build_defence,
+    check_keep,
     check_name,
     shipped_outputs,
 )
@@ -62,10 +64,10 @@ class Protector:
             with the shipped encoder only.
         utility_weight: Crafter's beta: larger keeps more for the cloud, with less privacy.
         steps: most crafting steps.
-        keep: what the task asks for: `crafter` and the substitutions then look at no other output
-            of the cloud model. Names of the shipped model's outputs, which are CelebA's
-            attributes, or places of the outputs of another. Empty: all of them, which tell the
-            cloud more of who it is.
+        keep: what the task asks for: the defence (crafter, substitution or transport) then looks at
+            no other output of the cloud model. Names of the shipped model's outputs, which are
+            CelebA's attributes, or places of outputs of any model. Empty: all of them, which tell
+            more of who it is.
         size: side in pixels that photographs are brought to; that of public tensors by default.
         seed: of everything random, to repeat a study; a release takes a secret one, the default.
         device: where all of it computes.
@@ -89,7 +91,7 @@ class Protector:
         defence: str = "crafter",
         utility_weight: float = 10.0,
         steps: int = 30,
-        keep: Sequence[str | int] = (),
+        keep: Sequence[str | SupportsIndex] = (),
         size: int | None = None,
         seed: int | None = None,
         device: torch.device | str = "cpu",
@@ -103,6 +105,8 @@ class Protector:
             check_name(defence)
         else:
             check_for_any_encoder(defence)
+        if len(keep):
+            check_keep(defence)
         self.settings = DefenceSettings(
             crafter=crafter_settings(utility_weight, steps), keep=_places(keep, model is None)
         )
@@ -178,17 +182,21 @@ def _own(part: nn.Module, device: torch.device | str) -> nn.Module:
     return freeze(deepcopy(part)).float().to(device)
 
 
-def _places(keep: Sequence[str | int], shipped: bool) -> tuple[int, ...]:
+def _places(keep: Sequence[str | SupportsIndex], shipped: bool) -> tuple[int, ...]:
     """Where the outputs to keep are."""
-    names = tuple(each for each in keep if isinstance(each, str))
-    if shipped and len(names) == len(keep):
+    asked = list(keep)
+    names = [each for each in asked if isinstance(each, str)]
+    if shipped and len(names) == len(asked):
         return shipped_outputs(names)
     if names:
         raise InputError(
             f"keep names {', '.join(names)}: names are of the shipped model's outputs; of a model "
             "of your own give their places, such as [0, 3]."
         )
-    return tuple(each for each in keep if isinstance(each, int))
+    try:
+        return tuple(operator.index(each) for each in asked)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InputError(f"keep holds {error}; give places of outputs, such as [0, 3].") from error
 
 
 def crafter_settings(utility_weight: float, steps: int) -> CrafterSettings:

@@ -48,13 +48,14 @@ class BulkSettings:
 
     def __post_init__(self) -> None:
         """Check here: what is raised as Ray makes an actor comes back as an error of the actor."""
-        from fl_crafter.defences.configured import check_name, shipped_outputs
+        from fl_crafter.defences.configured import check_keep, check_name, shipped_outputs
         from fl_crafter.faces.attributes import listed
         from fl_crafter.protection import crafter_settings
 
         check_name(self.defence)
         crafter_settings(self.utility_weight, self.steps)
-        shipped_outputs(listed(self.keep))
+        if shipped_outputs(listed(self.keep)):
+            check_keep(self.defence)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Shard:
         photographs = [
             (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.photographs
         ]
-        content = json.dumps([asdict(settings), photographs])
+        chosen = {name: value for name, value in asdict(settings).items() if value != ""}
+        content = json.dumps([chosen, photographs])
         return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -58,8 +58,8 @@ class SimulationConfig:
         decoder_eavesdropper: weight of the black-box decoder, likewise.
         pixel_eavesdropper: weight of the white box over pixels, likewise.
         keep: outputs of the shipped cloud model that `crafter` keeps and the substitutions go by,
-            by name (CelebA's attributes), with commas between; empty takes `attributes` where that
-            model tells them all, and all of its outputs otherwise.
+            by name (CelebA's attributes), with commas between; empty takes `attributes` on CelebA,
+            and all of its outputs otherwise.
         deviation: of the noise, in units of the features' spread over public faces.
         neighbours: public features that the substitution averages.
         components: principal components of public features that the projection keeps.

@@ -14,7 +14,7 @@ from fl_crafter.faces.attributes import listed, places_of
 from fl_crafter.faces.celeba import ATTRIBUTES
 from fl_crafter.faces.record import Role
 from fl_crafter.models.head import head, with_head, with_outputs
-from fl_crafter.models.split import freeze
+from fl_crafter.models.split import feature_shape, freeze
 from fl_crafter.randomness import derived_random
 from fl_crafter.training.cloud import CloudTraining, train_cloud
 from simulations.client_data import encode, faces, model, remembered
@@ -74,12 +74,14 @@ def first_cloud(
 ) -> nn.Module:
     """The cloud model that training starts from: the weights' own, with these outputs.
 
-    Where the shipped model tells all these attributes its own outputs are taken; otherwise the last
-    layer is new, unless it has as many outputs.
+    Where it tells CelebA's attributes, and these are of them, its own outputs are taken; otherwise
+    the last layer is new, unless it has as many outputs.
     """
-    cloud = model(config.weights).cloud
-    if set(asked) <= set(ATTRIBUTES):
-        return with_outputs(cloud, shipped_outputs(asked)).requires_grad_(True)
+    network = model(config.weights)
+    cloud = network.cloud
+    if head(cloud)[1].out_features == len(ATTRIBUTES) and set(asked) <= set(ATTRIBUTES):
+        shape = feature_shape(network.encoder, config.image_size)
+        return with_outputs(cloud, shipped_outputs(asked), torch.zeros(1, *shape)).requires_grad_()
     return with_head(cloud, attributes=len(asked), random=random)
 
 
@@ -94,8 +96,9 @@ def deployed_cloud(config: SimulationConfig) -> nn.Module:
     random = derived_random(config.seed, "deployed")
     cloud = first_cloud(config, asked, random=random)
     told = head(model(config.weights).cloud)[1].out_features
-    own = asked == faces(config).attribute_names and told == len(asked)
-    if not own and not set(asked) <= set(ATTRIBUTES):
+    known = faces(config).attribute_names
+    celeba = known == ATTRIBUTES and told == len(ATTRIBUTES)
+    if not celeba and not (asked == known and told == len(asked)):
         cloud.load_state_dict(remembered(config, "cloud", lambda: _trained(config, cloud, random)))
     return freeze(cloud.to(config.device))
 

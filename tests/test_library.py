@@ -118,7 +118,7 @@ def test_three_lines_with_the_shipped_encoder(faces: Tensor, shipped: Protector)
 def test_only_what_is_kept_is_looked_at(faces: Tensor) -> None:
     names = ("Smiling", "Eyeglasses")
     shipped = load_encoder()
-    places = [ATTRIBUTES.index(name) for name in names]
+    places = [np.int64(ATTRIBUTES.index(name)) for name in names]
     by_name = protect(faces[:2], public=faces[6:], keep=names, seed=0, steps=3)
     by_place = protect(faces[:2], shipped, public=faces[6:], keep=places, seed=0, steps=3)
     whole = protect(faces[:2], public=faces[6:], seed=0, steps=3)
@@ -250,6 +250,7 @@ def headless() -> SplitModel:
         (lambda: None, {"utility_weight": -1.0}, "-1.0"),
         (lambda: None, {"size": 128}, "takes 64 pixels"),
         (lambda: None, {"keep": ["Smile"]}, "Smiling"),
+        (lambda: None, {"keep": ["Smiling"], "defence": "noise"}, "'noise'"),
         (load_encoder, {"keep": ["Smiling"]}, "[0, 3]"),
         (load_encoder, {"keep": [40], "public": torch.rand(64, 3, 64, 64)}, "40 outputs"),
     ],

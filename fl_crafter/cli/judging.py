@@ -200,6 +200,7 @@ def _settings(config: dict[str, Any]) -> dict[str, str | int | float | bool]:
         "components",
     )
     settings: dict[str, str | int | float | bool] = {name: config[name] for name in wanted}
+    settings |= {name: config[name] for name in ("attributes", "keep") if config.get(name)}
     for name, attack in standard_attacks().items():
         settings[name] = str(attack)
     return settings

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from fl_crafter.defences.base import Defence, Protected, utility_loss
 from fl_crafter.defences.configured import DefenceSettings, build_defence
 from fl_crafter.errors import InputError
-from fl_crafter.models.head import with_outputs
 from fl_crafter.models.split import SplitModel
 
 FOR_ANY_ENCODER = ("none", "noise", "substitution", "transport", "projection", "crafter")
@@ -87,13 +86,12 @@ class InOwnShape(Defence):
         if not spread > 0:
             raise InputError("The encoder gives every public image the same feature.")
         self.unit = spread / SHIPPED_SPREAD
-        kept = with_outputs(model.cloud, settings.keep) if settings.keep else model.cloud
         self.inner = build_defence(
             name,
             encoder=nn.Sequential(model.encoder, _Function(self._inside)),
-            cloud=nn.Sequential(_Function(self._outside), kept),
+            cloud=nn.Sequential(_Function(self._outside), model.cloud),
             public_feature=self._inside(feature),
-            settings=replace(settings, keep=()),
+            settings=settings,
         )
 
     def protect(

@@ -37,7 +37,7 @@ from fl_crafter.faces.celeba import ATTRIBUTES
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 from fl_crafter.inversion.linear_solvers import ConjugateGradient
 from fl_crafter.inversion.problem import latent_inversion
-from fl_crafter.models.head import with_outputs
+from fl_crafter.models.head import SomeOutputs
 
 NAMES: tuple[str, ...] = (
     "none",
@@ -52,6 +52,10 @@ NAMES: tuple[str, ...] = (
 )
 """Of the defences that any client can use without training; of them those of
 `fl_crafter.defences.any_encoder` go with other encoders than the shipped one."""
+
+
+KEEPING = ("substitution", "transport", "crafter")
+"""Of those the ones that go by the cloud model's outputs, and can be told which."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,15 @@ class DefenceSettings:
     amortised_eavesdropper: float = 0.0
     decoder_eavesdropper: float = 1.0
     pixel_eavesdropper: float = 0.0
-    keep: tuple[int, ...] = ()
+    keep: tuple[int, ...] = field(default=(), repr=False)  # results name it by itself
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> "DefenceSettings":
-        """The settings in a run's configuration, whose names have underscores."""
+        """The settings in a run's configuration, whose names have underscores.
+
+        Of CelebA's attributes those that the task asks for are kept if nothing is named: those the
+        shipped model tells. Runs of before `keep` kept all.
+        """
         fields = {field.name for field in dataclasses.fields(DefenceSettings)}
         own = fields - {"crafter", "keep"}
         crafter = CrafterSettings(
@@ -97,7 +105,7 @@ class DefenceSettings:
         )
         return DefenceSettings(
             crafter=crafter,
-            keep=_asked(config["keep"], config["attributes"]),
+            keep=_asked(config) if "keep" in config else (),
             **{name: config[name] for name in own},
         )
 
@@ -111,10 +119,35 @@ def shipped_outputs(names: Sequence[str]) -> tuple[int, ...]:
     return places_of(names, ATTRIBUTES, what="outputs to keep")
 
 
-def _asked(keep: str, attributes: str) -> tuple[int, ...]:
-    """What is to be kept, or else what the task asks for where the shipped model tells all that."""
-    asked = listed(attributes)
-    return shipped_outputs(listed(keep) or (asked if set(asked) <= set(ATTRIBUTES) else ()))
+def check_keep(name: str) -> None:
+    """Make sure that a defence can be told what to keep.
+
+    Raises:
+        InputError: it does not look at the cloud model's outputs.
+    """
+    if name not in KEEPING:
+        raise InputError(
+            f"'{name}' does not go by the cloud model's outputs, so that it cannot keep some of "
+            f"them; take {', '.join(KEEPING)}, or leave keep out."
+        )
+
+
+def kept(cloud: nn.Module, settings: DefenceSettings, feature: Tensor) -> nn.Module:
+    """The cloud model as the defence is to see it, with the outputs to keep alone.
+
+    Args:
+        cloud: features -> `[batch, outputs]`.
+        settings: say which.
+        feature: of public faces.
+    """
+    return SomeOutputs(cloud, settings.keep, feature) if settings.keep else cloud
+
+
+def _asked(config: Mapping[str, Any]) -> tuple[int, ...]:
+    named = listed(config["keep"])
+    if not named and config["dataset"] == "celeba":
+        named = listed(config["attributes"])
+    return shipped_outputs(named)
 
 
 def check_name(name: str, known: tuple[str, ...] = NAMES) -> None:
@@ -156,7 +189,7 @@ def build_defence(
     if name in TRAINED:
         return trained_defence(name, weights, device=public_feature.device)
     settings = settings or DefenceSettings()
-    cloud = with_outputs(cloud, settings.keep) if settings.keep else cloud
+    cloud = kept(cloud, settings, public_feature)
     builders: dict[str, Callable[[], Defence]] = {
         "none": Undefended,
         "noise": lambda: Noise(public_feature, deviation=settings.deviation),

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from fl_crafter.assets import load_decoder
 from fl_crafter.chunks import in_chunks
-from fl_crafter.defences.configured import NAMES, DefenceSettings, build_defence
+from fl_crafter.defences.configured import NAMES, DefenceSettings, build_defence, kept
 from fl_crafter.defences.crafter.crafter import Crafter
 from fl_crafter.defences.crafter.latent import CrafterLatent
 from fl_crafter.defences.crafter.utility import FeatureUtility, TaskUtility
 from fl_crafter.defences.recognition import EigenRecogniser, limit_for
 from fl_crafter.defences.target import Promise, Targeted, Unseen, WithinBudget
 from fl_crafter.errors import InputError
-from fl_crafter.models.head import with_outputs
 
 # Utility weights that a target tries, from much privacy to much utility.
 TARGET_WEIGHTS: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -74,8 +73,7 @@ def build_targeted(
         rungs[-1].settings = replace(made.settings, utility_weight=weight)
     if isinstance(promise, Promise):
         return Targeted(rungs[::-1], promise=promise)
-    if settings is not None and settings.keep:
-        cloud = with_outputs(cloud, settings.keep)
+    cloud = kept(cloud, settings or DefenceSettings(), public_feature)
     task = name == "crafter"
     utility = TaskUtility(cloud, public_feature) if task else FeatureUtility()
     try:

@@ -102,6 +102,8 @@ def linkabilities(
     checks, rows, labels = tuple(checks), [], []
     for own in by_point(cells).values():
         for evidence in own[0].linked:
+            if not all(evidence in cell.linked for cell in own):
+                continue  # cells of an older version have fewer
             guesses = [cell.linked[evidence] for cell in own]
             row = Linkability(
                 **_setting(own[0], checks),

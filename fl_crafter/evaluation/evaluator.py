@@ -1,4 +1,4 @@
-"""The judge of reconstructions: an identity network that never trains, tunes or attacks."""
+"""The judge of reconstructions: an identity network that took no part in making them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -27,7 +27,7 @@ TEMPLATE = np.array(
 
 
 class Evaluator(ABC):
-    """Tells who is in an image. It only judges: no defence and no attack may use it or its weights.
+    """Tells who is in an image. It only judges: no defence, and no attack that it judges, may use it.
 
     Attributes:
         name: what tables call it.

@@ -6,8 +6,15 @@ from fl_crafter.errors import InputError
 
 
 def listed(names: str) -> tuple[str, ...]:
-    """The names in a text with commas between them."""
-    return tuple(name.strip() for name in names.split(",") if name.strip())
+    """The names in a text with commas between them; an empty text has none.
+
+    Raises:
+        InputError: there are commas, and no name.
+    """
+    found = tuple(name.strip() for name in names.split(",") if name.strip())
+    if names and not found:
+        raise InputError(f"{names!r} names nothing; give names with commas between, or nothing.")
+    return found
 
 
 def places_of(asked: Sequence[str], known: Sequence[str], *, what: str) -> tuple[int, ...]:

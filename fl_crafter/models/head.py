@@ -4,7 +4,8 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from fl_crafter.errors import InputError
 
@@ -43,32 +44,68 @@ def head(cloud: nn.Module) -> tuple[str, nn.Linear]:
     return linear[-1]
 
 
-def with_outputs(cloud: nn.Module, places: Sequence[int]) -> nn.Module:
-    """A copy of the cloud model that tells only some of what it told.
+def with_outputs(
+    cloud: nn.Module, places: Sequence[int], feature: Float[Tensor, " count *shape"]
+) -> nn.Module:
+    """A copy of the cloud model that tells only some of what it told, its last layer the smaller.
 
     Args:
         cloud: its last linear layer gives the logits.
         places: of the logits, in their new order.
+        feature: some, to see that the copy tells the same.
 
     Raises:
-        InputError: there is no such layer, or it has no logit at one of the places.
+        InputError: there is no such layer, or the model has no logit at one of the places.
     """
+    some = SomeOutputs(cloud, places, feature)
     chosen = copy.deepcopy(cloud)
     try:
         name, last = head(chosen)
     except ValueError as error:
         raise InputError(f"Some outputs are to be kept, and {error}.") from error
-    if not all(0 <= place < last.out_features for place in places):
-        raise InputError(
-            f"The cloud model has {last.out_features} outputs, numbered from 0, and those to keep "
-            f"are {', '.join(map(str, places))}."
-        )
     told = {name: value[list(places)] for name, value in last.state_dict().items()}
     fewer = nn.Linear(last.in_features, len(places), bias="bias" in told).to(last.weight)
     fewer.load_state_dict(told)
     fewer.requires_grad_(last.weight.requires_grad)
     _replace(chosen, name, fewer)
+    with torch.no_grad():
+        before, now = (each(feature.to(last.weight)) for each in (some, chosen))
+    if before.shape != now.shape or not torch.allclose(before, now, rtol=1e-3, atol=1e-4):
+        raise InputError(
+            "The last linear layer of the cloud model does not give its outputs, so that there is "
+            "none to make smaller; give a cloud model that tells only what the task asks for."
+        )
     return chosen
+
+
+class SomeOutputs(nn.Module):
+    """What the cloud model tells at some places, whatever it is made of.
+
+    Args:
+        cloud: features -> `[batch, outputs]`.
+        places: of its outputs, in their new order.
+        feature: some, to see how many outputs there are.
+
+    Raises:
+        InputError: there is no output at one of the places.
+    """
+
+    def __init__(
+        self, cloud: nn.Module, places: Sequence[int], feature: Float[Tensor, " count *shape"]
+    ) -> None:
+        super().__init__()
+        self.cloud, self.places = cloud, list(places)
+        with torch.no_grad():
+            count = cloud(feature[:1].to(next(cloud.parameters(), feature))).shape[1]
+        if not all(0 <= place < count for place in places):
+            raise InputError(
+                f"The cloud model has {count} outputs, numbered from 0, and those to keep are "
+                f"{', '.join(map(str, places))}."
+            )
+
+    def forward(self, feature: Float[Tensor, " batch *shape"]) -> Float[Tensor, "batch outputs"]:
+        """The outputs at these places."""
+        return self.cloud(feature)[:, self.places]
 
 
 def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:

@@ -153,7 +153,7 @@ class Bench:
         """
         if defence.model is None:
             return self
-        model = _telling(defence.model, self.asked)
+        model = _telling(defence.model, self.asked, self.faces.image[:CHUNK])
         if point.weights not in self._relearnt:
             self._relearnt[point.weights] = of_trained(
                 self.knowledge,
@@ -170,15 +170,23 @@ class Bench:
         """Clean features, where the models compute."""
         return features_of(self.model.encoder, image)
 
-    def embedded(self, name: str, image: Float[Tensor, "count 3 height width"]) -> Tensor:
-        """Embeddings of the main judge's network, of photographs that every cell shares.
+    @property
+    def recogniser(self) -> Evaluator | None:
+        """The first judge's network that has not met these people, if there is any."""
+        return next((e for name, e in self.evaluators.items() if name != ORACLE), None)
+
+    def embedded(
+        self, name: str, recogniser: Evaluator, image: Float[Tensor, "count 3 height width"]
+    ) -> Tensor:
+        """Embeddings of photographs that every cell shares.
 
         Args:
             name: of these photographs; they are looked at once.
+            recogniser: see there.
             image: the photographs.
         """
         if name not in self._embedded:
-            self._embedded[name] = self.evaluators[self.main].embed(image)
+            self._embedded[name] = recogniser.embed(image)
         return self._embedded[name]
 
     def predict(self, feature: Float[Tensor, "count channels rows columns"]) -> Tensor:
@@ -220,7 +228,7 @@ def open_bench(plan: Plan) -> Bench:
     asked = places_of(listed(plan.attributes), faces.attribute_names, what="--attributes")
     if asked:
         faces, public = faces.with_attributes(asked), public.with_attributes(asked)
-        model = _telling(model, asked)
+        model = _telling(model, asked, public.image[:CHUNK])
     judges = [given.get(name) or train_oracle(faces, model) for name in plan.evaluators]
     evaluators = {judge.name: judge for judge in judges}
     truth = {name: prepare_truth(faces, evaluator=each) for name, each in evaluators.items()}
@@ -268,9 +276,12 @@ def open_bench(plan: Plan) -> Bench:
     )
 
 
-def _telling(model: SplitModel, asked: tuple[int, ...]) -> SplitModel:
-    """The model with what the task asks for as its outputs."""
-    return SplitModel(model.encoder, with_outputs(model.cloud, asked)) if asked else model
+def _telling(model: SplitModel, asked: tuple[int, ...], image: Tensor) -> SplitModel:
+    """The model with what the task asks for as its outputs; some images to try it on."""
+    if not asked:
+        return model
+    feature = features_of(model.encoder, image)
+    return SplitModel(model.encoder, with_outputs(model.cloud, asked, feature))
 
 
 def _evaluator(name: str) -> Evaluator:

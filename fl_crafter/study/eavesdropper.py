@@ -13,7 +13,7 @@ from fl_crafter.assets import load_encoder
 from fl_crafter.attacks.base import AttackerKnowledge
 from fl_crafter.attacks.suite import most_queries, standard
 from fl_crafter.defences.base import Defence
-from fl_crafter.defences.configured import shipped_outputs, trained_defence
+from fl_crafter.defences.configured import check_keep, shipped_outputs, trained_defence
 from fl_crafter.errors import InputError
 from fl_crafter.faces.attributes import listed
 from fl_crafter.faces.images import read_images
@@ -86,6 +86,7 @@ class Eavesdropper:
                     "--keep says which of the shipped model's outputs a known defence kept; name "
                     "that with --defence, without --encoder."
                 )
+            check_keep(point.defence)
             kept = replace(point.settings, keep=shipped_outputs(listed(keep)))
             point = replace(point, settings=kept)
         trained = None
@@ -162,7 +163,7 @@ class Eavesdropper:
         return total.hexdigest()
 
     def _told(self) -> Iterator[object]:
-        yield self.point and (self.point.defence, self.point.fixed())
+        yield self.point and (self.point.defence, self.point.fixed(), self.point.settings.keep)
         if self.weights:
             yield from (file_hash(path) for path in sorted(self.weights.glob("*.safetensors")))
         yield digest_of(self.photographs)

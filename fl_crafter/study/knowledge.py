@@ -14,11 +14,10 @@ from fl_crafter.attacks.fine_tuning import fine_tune
 from fl_crafter.attacks.queries import features_of
 from fl_crafter.defences.any_encoder import InOwnShape, check_outputs
 from fl_crafter.defences.base import Defence
-from fl_crafter.defences.configured import DefenceSettings, build_defence
+from fl_crafter.defences.configured import KEEPING, DefenceSettings, build_defence, kept
 from fl_crafter.models.adapted import AdaptedGenerator
 from fl_crafter.models.decoder import Rescaled
 from fl_crafter.models.generator import ImageGenerator
-from fl_crafter.models.head import with_outputs
 from fl_crafter.models.split import SplitModel
 
 QUERY_SHARE = 4  # one of so many public faces is for queries
@@ -181,23 +180,26 @@ def with_defence(
     Raises:
         InputError: there is no such defence, or it does not go with that model.
     """
-    held, kept = apart(knowledge.public_image, random=random)
-    knowledge = replace(knowledge, query_image=kept)
+    held, others = apart(knowledge.public_image, random=random)
+    knowledge = replace(knowledge, query_image=others)
+    settings = settings or DefenceSettings()
     if model is not None:
         feature = features_of(model.encoder, held)
         check_outputs(model.cloud, feature[:CHECKED])
-        defence: Defence = InOwnShape(name, model, feature, settings or DefenceSettings())
+        defence: Defence = InOwnShape(name, model, feature, settings)
     else:
+        cloud = load_encoder(weights).cloud.to(knowledge.device)
+        feature = features_of(knowledge.encoder, held)
         defence = build_defence(
             name,
             encoder=knowledge.encoder,
-            cloud=load_encoder(weights).cloud.to(knowledge.device),
-            public_feature=features_of(knowledge.encoder, held),
+            cloud=cloud,
+            public_feature=feature,
             settings=settings,
             weights=weights,
         )
-    if settings and settings.keep and knowledge.cloud is not None:
-        knowledge = replace(knowledge, cloud=with_outputs(knowledge.cloud, settings.keep))
+        if name in KEEPING:  # what it does not look at tells nothing, and would mislead a search
+            knowledge = replace(knowledge, cloud=kept(cloud, settings, feature))
     return knowing(knowledge, defence, random=random)
 
 

@@ -6,8 +6,8 @@ and learn from public faces what it would say. That is more than the threat mode
 upper bound: who inverts and recognises the picture links too, and other classifiers may do better.
 What the shared labels alone give is a floor: a defence of features cannot go below it.
 
-The recogniser is the main judge's network. It judges no picture here: whether a name is right, the
-dataset says.
+The recogniser is the network of a judge that has not met these people. It judges nothing here:
+whether a name is right, the dataset says.
 """
 
 from collections.abc import Iterator
@@ -34,6 +34,7 @@ from fl_crafter.evaluation.collect import (
     OUTPUTS_AND_LABELS,
     RELEASED,
 )
+from fl_crafter.evaluation.evaluator import Evaluator
 from fl_crafter.evaluation.metrics import ranks_of
 from fl_crafter.faces.record import Role
 from fl_crafter.study.bench import Bench
@@ -96,24 +97,25 @@ def measure_linkability(
         for evidence, (fitted, asked) in numbers.items():
             linking = DiscriminantAnalysis().fit(fitted, person, random=random)
             scores[evidence] = linking.score(asked).log_softmax(1)
-    album = bench.embedded("known", bench.faces.image[known])
-    for evidence, rows, embedding, asked in _told(bench, released, knowledge):
-        looking = EmbeddingRegression(rows, embedding).fit(album, person, random=random)
-        scores[evidence + BY_ALBUM] = looking.score(asked)
+    if bench.recogniser is not None:
+        album = bench.embedded("known", bench.recogniser, bench.faces.image[known])
+        for evidence, rows, embedding, asked in _told(bench, released, knowledge, bench.recogniser):
+            looking = EmbeddingRegression(rows, embedding).fit(album, person, random=random)
+            scores[evidence + BY_ALBUM] = looking.score(asked)
     people, place = by_label.people, bench.identity
     column = torch.searchsorted(people, place)
     return {evidence: guess(ranks_of(own), own, column) for evidence, own in scores.items()}
 
 
 def _told(
-    bench: Bench, released: Tensor, knowledge: AttackerKnowledge
+    bench: Bench, released: Tensor, knowledge: AttackerKnowledge, recogniser: Evaluator
 ) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
     """Evidence, its rows of public faces with their embeddings, and its rows of the test faces."""
     queries = knowledge.query(images=QUERIES[bench.plan.budget])
-    seen = bench.embedded("queried", queries.image)
+    seen = bench.embedded("queried", recogniser, queries.image)
     yield RELEASED, queries.released, seen, released
     public = knowledge.public_image[: FACES[bench.plan.budget]]
-    seen = bench.embedded("public", public)
+    seen = bench.embedded("public", recogniser, public)
     # a defence that serves the task keeps its outputs: those of clean faces stand for them
     said, asked = bench.predict(bench.encode(public)), bench.predict(released)
     yield OUTPUTS, said, seen, asked

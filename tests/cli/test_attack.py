@@ -274,6 +274,7 @@ def test_a_setting_of_the_defence_and_a_trained_one_are_known(
     fewer = load_file(out / "un_crafter_ridge.safetensors")["image"]
     assert not torch.allclose(fewer, seen[3], atol=0.01), "and on what the defence goes by"
     refused("attack", record, "--out", out, *keep, named=("--keep", "--defence"))
+    refused("attack", record, "--out", out, *keep, "--defence", "noise:1", named=("noise",))
 
     file = tmp_path / "advlearn.safetensors"
     parts = TrainedShape("advlearn", 40, (64, 8, 8, 8), (2, 2, 2), 0.5).build()

@@ -151,6 +151,18 @@ def test_an_encoder_is_trained_on_attributes(
     assert not out.exists()
 
 
+def test_craft_keeps_what_is_asked_for(
+    run: Callable[..., Result], refused: Callable[..., str], folder: Path, tmp_path: Path, few: None
+) -> None:
+    out, crafted = tmp_path / "features.safetensors", []
+    options = ("craft", folder, "--out", out, "--defence", "substitution", "--seed", "0")
+    for keep in ("", "Smiling", "Eyeglasses"):
+        assert run(*options, "--keep", keep).exit_code == 0
+        crafted.append(load_file(out)["feature"].clone())
+    assert not torch.equal(*crafted[:2]) and not torch.equal(*crafted[1:])
+    refused(*options, "--keep", "smile", named=("smile", "Smiling"))
+
+
 @pytest.mark.parametrize("defence", ["none", "projection"])
 def test_craft_writes_features_and_nothing_else(
     defence: str, run: Callable[..., Result], folder: Path, tmp_path: Path, few: None

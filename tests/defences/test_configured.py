@@ -128,7 +128,7 @@ def test_what_is_not_kept_leaves_no_trace(name: str, world: World) -> None:
 
 def test_what_a_task_asks_for_is_kept_where_the_shipped_model_tells_it() -> None:
     config = {
-        "keep": "",
+        "dataset": "celeba",
         "utility_weight": 1.0,
         "crafting_steps": 1,
         "crafting_rate": 0.1,
@@ -138,13 +138,16 @@ def test_what_a_task_asks_for_is_kept_where_the_shipped_model_tells_it() -> None
         if field.name not in ("keep", "crafter")
     }
 
-    def kept(attributes: str, keep: str = "") -> tuple[int, ...]:
-        settings = DefenceSettings.from_config(config | {"attributes": attributes, "keep": keep})
-        return settings.keep
+    def kept(attributes: str, keep: str = "", dataset: str = "celeba") -> tuple[int, ...]:
+        asked = {"attributes": attributes, "keep": keep, "dataset": dataset}
+        return DefenceSettings.from_config(config | asked).keep
 
     smiling, male = ATTRIBUTES.index("Smiling"), ATTRIBUTES.index("Male")
     assert kept("Smiling, Male") == (smiling, male)
-    assert kept("") == kept("smile,male") == kept("Smiling,smile") == ()
-    assert kept("smile", "Smiling") == kept("Male", "Smiling") == (smiling,)
+    assert kept("") == kept("smile,male", dataset="orl") == kept("Smiling", dataset="lfw") == ()
+    assert kept("smile", "Smiling", "orl") == kept("Male", "Smiling") == (smiling,)
+    assert DefenceSettings.from_config(config | {"attributes": "Male"}).keep == (), "an older run"
     with pytest.raises(InputError, match="outputs to keep must be .* not 'smile'"):
         kept("", "smile")
+    with pytest.raises(InputError, match="' , ' names nothing"):
+        kept("", " , ")

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from fl_crafter.defences.crafter.crafter import Crafter
+from fl_crafter.defences.crafter.utility import TaskUtility
 from fl_crafter.errors import InputError
 from fl_crafter.faces.images import read_images
 from fl_crafter.tensor_files import read_metadata
@@ -44,6 +46,16 @@ def test_shards_hold_every_photograph_once_and_in_order(photographs: Path, tmp_p
         photographs.glob("*/*.pgm")
     )[:5]
     assert shards[1].path.name == "shard-00001-of-00002.safetensors"
+
+
+def test_shards_keep_what_is_asked_for() -> None:
+    keeping = BulkSettings("crafter", 10.0, 1, "Smiling,Male", 2, 0)
+    defence = ShardWriter(keeping, "cpu").protector.defence
+    assert isinstance(defence, Crafter)
+    assert isinstance(defence.utility, TaskUtility)
+    assert defence.utility(torch.zeros(1, 64, 16, 16)).shape == (1, 2)
+    with pytest.raises(InputError, match="'noise' does not go by"):
+        BulkSettings("noise", 10.0, 1, "Smiling", 2, 0)
 
 
 def test_a_shard_is_done_when_it_was_made_of_the_same_with_the_same(

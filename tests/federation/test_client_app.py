@@ -10,6 +10,8 @@ import torch
 from flwr.app import Array, ConfigRecord, Context, Message, RecordDict
 from torch import Tensor
 
+from fl_crafter.defences.crafter.crafter import Crafter
+from fl_crafter.defences.crafter.utility import TaskUtility
 from fl_crafter.defences.labels import flip_probability, label_epsilon
 from fl_crafter.errors import InputError
 from fl_crafter.faces.celeba import ATTRIBUTES
@@ -257,6 +259,15 @@ def test_only_the_labels_that_are_asked_for_leave(make_config: MakeConfig) -> No
     )
     every = payload_in(Server(make_config()).ask("evaluate.craft"))
     assert torch.equal(sent.labels, every.labels[:, [3, 0]])
+
+
+def test_a_client_keeps_what_is_asked_for(make_config: MakeConfig) -> None:
+    chosen = client_data.defence(
+        make_config(defence="crafter", keep="Smiling,Male", generated_images=0)
+    )
+    assert isinstance(chosen, Crafter)
+    assert isinstance(chosen.utility, TaskUtility)
+    assert chosen.utility(torch.zeros(1, 8, 8, 8)).shape == (1, 2)
 
 
 def test_training_starts_from_the_outputs_that_are_asked_for(make_config: MakeConfig) -> None:

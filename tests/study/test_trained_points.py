@@ -79,6 +79,10 @@ def test_a_trained_defence_stands_on_its_own_networks(bench: Bench, tmp_path: Pa
     assert again.knowledge.decoder is facing.knowledge.decoder, "learnt once"
     assert facing.knowledge.defence_decoder is defence.decoder is not None
 
+    fewer = dataclasses.replace(bench, asked=(2,), _relearnt={}).facing(defence, point)
+    feature = fewer.encode(image)
+    assert torch.allclose(fewer.predict(feature), facing.predict(feature)[:, [2]], atol=1e-6)
+
     cell, _ = measure(bench, point, 0)
     labels = bench.faces.attributes[bench.test]
     wanted = float(mean_auc(score, labels, torch.ones(1, len(score), dtype=torch.float64))[0])
