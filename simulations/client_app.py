@@ -151,6 +151,7 @@ def _index(
 def _crafter_mod(config: SimulationConfig) -> CrafterMod:
     return CrafterMod(
         partial(client_data.defence, config),
+        passing=("labels",),
         random=partial(_random, config),
         observe=partial(_observe, config),
         observe_failure=partial(_observe_failure, config),

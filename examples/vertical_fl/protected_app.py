@@ -16,6 +16,6 @@ def defence() -> Defence:
     return Protector(public=torch.cat([upper, lower]), steps=10).defence
 
 
-mod = CrafterMod(defence, record="embeddings", key="embedding", passing=())
+mod = CrafterMod(defence, record="embeddings", key="embedding")
 client_app = ClientApp(mods=[mod])
 client_app.query("embed")(embed)

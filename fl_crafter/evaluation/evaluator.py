@@ -27,7 +27,7 @@ TEMPLATE = np.array(
 
 
 class Evaluator(ABC):
-    """Tells who is in an image. It only judges: no defence, and no attack that it judges, may use it.
+    """Tells who is in an image. It judges: no defence and no attack that it judges may use it.
 
     Attributes:
         name: what tables call it.

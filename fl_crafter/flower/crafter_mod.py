@@ -124,10 +124,11 @@ class CrafterMod:
             process.
         record: name of the ArrayRecord in the reply that holds the features.
         key: name of the features in that record.
-        passing: names of further arrays, in the same record, that may leave unprotected. Any array
-            not named here is refused, since it may be a copy of the features. So are bytes, texts,
-            lists and many numbers among metrics and settings, and names that may be a file's, see
-            `check_settings`; here their names may be given too. A few numbers leave as they are.
+        passing: names of further arrays, in the same record, that may leave unprotected, such as
+            labels. Any array not named here is refused, since it may be a copy of the features. So
+            are bytes, texts, lists and many numbers among metrics and settings, and names that may
+            be a file's, see `check_settings`; here their names may be given too. A few numbers
+            leave as they are.
         random: gives the defence's generator for a message; by default a fresh, secret one each
             time. Only a simulation, to be repeatable, has reason to give another.
         observe: is told the client's own account of each protection, which stays on the device.
@@ -146,7 +147,7 @@ class CrafterMod:
         *,
         record: str = "features",
         key: str = "feature",
-        passing: tuple[str, ...] = ("labels",),
+        passing: tuple[str, ...] = (),
         random: Randomness = fresh_random,
         observe: Observer | None = None,
         observe_failure: FailureObserver | None = None,

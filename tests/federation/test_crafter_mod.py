@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -51,6 +52,9 @@ class Broken(Defence):
 
     def protect(self, feature: Tensor, *, random: torch.Generator) -> Protected:
         return Protected(self.released)
+
+
+sharing = partial(CrafterMod, passing=("labels",))
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +126,7 @@ def test_the_innermost_mod_sees_the_clean_feature_and_all_others_the_protected_o
         return reply
 
     defence = Noisy()
-    reply = reply_of(app_returning(content_of(), curious, CrafterMod(defence)))
+    reply = reply_of(app_returning(content_of(), curious, sharing(defence)))
     assert torch.equal(defence.seen[0], CLEAN)
     assert torch.equal(outside[0], feature_in(reply))
     assert not torch.isclose(outside[0], CLEAN).all()
@@ -133,18 +137,18 @@ def test_embeddings_are_protected_by_a_protectors_defence() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6), nn.ReLU(), nn.Linear(6, 2))
     protector = Protector(cut(network, "2"), public=torch.rand(64, 3, 8, 8), steps=2)
     clean = protector.encode(torch.rand(4, 3, 8, 8))
-    sent = feature_in(reply_of(app_returning(content_of(clean), CrafterMod(protector.defence))))
+    sent = feature_in(reply_of(app_returning(content_of(clean), sharing(protector.defence))))
     assert sent.shape == clean.shape == (4, 6)
     assert not torch.isclose(sent, clean).all(1).any()
 
     of_maps = Crafter(start=Noisy())
-    refused = reply_of(app_returning(content_of(clean), CrafterMod(of_maps)))
+    refused = reply_of(app_returning(content_of(clean), sharing(of_maps)))
     # the tests' own check of types comes first
     assert re.fullmatch(r"The client failed with (Value|TypeCheck)Error\.", refused.error.reason)
 
 
 def test_labels_metrics_and_the_wire_type_stay_as_they_were() -> None:
-    reply = reply_of(app_returning(content_of(CLEAN.half()), CrafterMod(Noisy())))
+    reply = reply_of(app_returning(content_of(CLEAN.half()), sharing(Noisy())))
     assert reply.content.array_records["features"]["feature"].dtype == "float16"
     assert torch.equal(feature_in(reply, key="labels"), torch.ones(2, 3))
     assert reply.content.metric_records["metrics"]["num-examples"] == 2
@@ -161,15 +165,15 @@ def test_labels_metrics_and_the_wire_type_stay_as_they_were() -> None:
     ],
 )
 def test_without_protection_nothing_leaves(defence: Defence, reason: str) -> None:
-    reply = reply_of(app_returning(content_of(CLEAN.half()), CrafterMod(defence)))
+    reply = reply_of(app_returning(content_of(CLEAN.half()), sharing(defence)))
     assert reply.has_error()
     assert not reply.has_content()
     assert reason in (reply.error.reason or "")
 
 
 def test_what_an_error_says_stays_on_the_device() -> None:
-    failing = ClientApp(mods=[CrafterMod(Noisy(), observe_failure=broken)])
-    returning = ClientApp(mods=[CrafterMod(Noisy())])
+    failing = ClientApp(mods=[sharing(Noisy(), observe_failure=broken)])
+    returning = ClientApp(mods=[sharing(Noisy())])
 
     @failing.train()
     def fail(message: Message, context: Context) -> Message:
@@ -190,7 +194,7 @@ def broken(message: Message, context: Context, error: Exception) -> None:
 
 def test_a_result_that_did_not_converge_may_leave_and_says_so() -> None:
     accounts: list[Protected] = []
-    mod = CrafterMod(
+    mod = sharing(
         Noisy(Status.NOT_CONVERGED), observe=lambda message, context, p: accounts.append(p)
     )
     assert reply_of(app_returning(content_of(), mod)).has_content()
@@ -251,7 +255,7 @@ def test_a_result_that_did_not_converge_may_leave_and_says_so() -> None:
 )
 def test_a_reply_that_cannot_be_protected_is_refused(content: RecordDict, reason: str) -> None:
     defence = Noisy()
-    reply = reply_of(app_returning(content, CrafterMod(defence)))
+    reply = reply_of(app_returning(content, sharing(defence)))
     assert reply.has_error()
     assert reason in (reply.error.reason or "")
     assert not defence.seen
@@ -259,29 +263,35 @@ def test_a_reply_that_cannot_be_protected_is_refused(content: RecordDict, reason
 
 def test_a_change_that_the_wire_does_not_carry_is_none() -> None:
     large = CLEAN + 1000  # whose neighbours in half precision are .5 away
-    mod = CrafterMod(Broken(large + 1e-3))
+    mod = sharing(Broken(large + 1e-3))
     reply = reply_of(app_returning(content_of(large.half()), mod))
     assert reply.has_error() and "changed nothing" in (reply.error.reason or "")
-    wider = reply_of(app_returning(content_of(large), CrafterMod(Broken(large + 1e-3))))
+    wider = reply_of(app_returning(content_of(large), sharing(Broken(large + 1e-3))))
     assert wider.has_content()
+
+
+def test_labels_leave_only_where_they_are_named() -> None:
+    reply = reply_of(app_returning(content_of(), CrafterMod(Noisy())))
+    assert "neither feature nor allowed to pass" in (reply.error.reason or "")
+    assert reply_of(app_returning(content_of(), sharing(Noisy()))).has_content()
 
 
 def test_what_is_named_may_leave() -> None:
     more = ConfigRecord({"note": "day 3", "losses": [0.5] * 300, "epoch": 3})
     content = RecordDict({**content_of(), "more": more})
-    mod = CrafterMod(Noisy(), passing=("labels", "note", "losses"))
+    mod = sharing(Noisy(), passing=("labels", "note", "losses"))
     assert reply_of(app_returning(content, mod)).content["more"]["note"] == "day 3"
 
 
 def test_a_reply_without_arrays_passes() -> None:
     content = RecordDict({"metrics": MetricRecord({"loss": 0.5})})
-    reply = reply_of(app_returning(content, CrafterMod(Noisy())))
+    reply = reply_of(app_returning(content, sharing(Noisy())))
     assert reply.content.metric_records["metrics"]["loss"] == 0.5
 
 
 def test_the_text_of_an_exception_stays_on_the_device() -> None:
     heard: list[Exception] = []
-    mod = CrafterMod(Noisy(), observe_failure=lambda message, context, error: heard.append(error))
+    mod = sharing(Noisy(), observe_failure=lambda message, context, error: heard.append(error))
     app = ClientApp(mods=[mod])
 
     @app.train()
@@ -300,7 +310,7 @@ def test_a_factory_is_called_once_and_only_when_needed() -> None:
         made.append(Noisy())
         return made[-1]
 
-    mod = CrafterMod(factory)
+    mod = sharing(factory)
     assert not made
     for _ in range(3):
         reply_of(app_returning(content_of(), mod))
@@ -312,11 +322,9 @@ def test_the_randomness_is_fresh_unless_it_is_given() -> None:
     def sent(mod: CrafterMod) -> Tensor:
         return feature_in(reply_of(app_returning(content_of(), mod)))
 
-    assert not torch.equal(sent(CrafterMod(Noisy())), sent(CrafterMod(Noisy())))
+    assert not torch.equal(sent(sharing(Noisy())), sent(sharing(Noisy())))
 
     def given(message: Message, context: Context) -> torch.Generator:
         return torch.Generator().manual_seed(7)
 
-    assert torch.equal(
-        sent(CrafterMod(Noisy(), random=given)), sent(CrafterMod(Noisy(), random=given))
-    )
+    assert torch.equal(sent(sharing(Noisy(), random=given)), sent(sharing(Noisy(), random=given)))
