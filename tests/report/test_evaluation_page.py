@@ -150,6 +150,14 @@ def test_the_page_and_the_table_say_what_was_measured_with_what() -> None:
     assert lessons in page and lessons in table
 
 
+def test_the_page_and_the_table_say_what_the_task_asked_for() -> None:
+    asked = results(reliable=True).model_copy(update={"attributes": "Smiling,Wearing_Hat"})
+    page = render_evaluation(asked, {})
+    assert "<dd>2 attributes</dd>" in page and "asks for Smiling, Wearing Hat alone" in page
+    assert "the task asks for Smiling, Wearing_Hat alone" in markdown(asked)
+    assert "attributes</dd>" not in render_evaluation(results(reliable=True), {})
+
+
 def test_tables_hold_the_floors_of_every_judge() -> None:
     first = results(reliable=True)
     both = {"evaluators": ("SFace", "second")}
