@@ -182,7 +182,7 @@ class Bench:
 
         Args:
             name: of these photographs; they are looked at once.
-            recogniser: see there.
+            recogniser: that looks at them.
             image: the photographs.
         """
         if name not in self._embedded:

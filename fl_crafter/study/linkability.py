@@ -18,13 +18,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fl_crafter.attacks.base import AttackerKnowledge
-from fl_crafter.attacks.linking import (
-    DiscriminantAnalysis,
-    EmbeddingRegression,
-    FeatureClassifier,
-    GalleryMatching,
-    LabelClassifier,
-)
+from fl_crafter.attacks.linear_linking import DiscriminantAnalysis, EmbeddingRegression
+from fl_crafter.attacks.linking import FeatureClassifier, GalleryMatching, LabelClassifier
 from fl_crafter.evaluation.cell import Guess, guess
 from fl_crafter.evaluation.collect import (
     BY_ALBUM,

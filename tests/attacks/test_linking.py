@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from fl_crafter.attacks.linear_linking import DiscriminantAnalysis, EmbeddingRegression
 from fl_crafter.attacks.linking import (
     CandidateCrafting,
-    DiscriminantAnalysis,
-    EmbeddingRegression,
     FeatureClassifier,
     GalleryMatching,
     LabelClassifier,

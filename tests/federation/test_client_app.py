@@ -10,11 +10,8 @@ import torch
 from flwr.app import Array, ConfigRecord, Context, Message, RecordDict
 from torch import Tensor
 
-from fl_crafter.defences.crafter.crafter import Crafter
-from fl_crafter.defences.crafter.utility import TaskUtility
 from fl_crafter.defences.labels import flip_probability, label_epsilon
 from fl_crafter.errors import InputError
-from fl_crafter.faces.celeba import ATTRIBUTES
 from fl_crafter.flower import PayloadTerms, read_payload, read_predictions, write_predictions
 from fl_crafter.flower.payload import Payload
 from fl_crafter.transcript import Purpose
@@ -25,7 +22,6 @@ from simulations.pins import SERVERS_OWN
 from simulations.pins import pins as all_pins
 from simulations.releases import Releases
 from strategies.utility import predict
-from tests.world import seeded
 
 MakeConfig = Callable[..., SimulationConfig]
 TERMS = PayloadTerms(feature_shape=(8, 8, 8), attributes=4, clients=4)
@@ -259,27 +255,6 @@ def test_only_the_labels_that_are_asked_for_leave(make_config: MakeConfig) -> No
     )
     every = payload_in(Server(make_config()).ask("evaluate.craft"))
     assert torch.equal(sent.labels, every.labels[:, [3, 0]])
-
-
-def test_a_client_keeps_what_is_asked_for(make_config: MakeConfig) -> None:
-    chosen = client_data.defence(
-        make_config(defence="crafter", keep="Smiling,Male", generated_images=0)
-    )
-    assert isinstance(chosen, Crafter)
-    assert isinstance(chosen.utility, TaskUtility)
-    assert chosen.utility(torch.zeros(1, 8, 8, 8)).shape == (1, 2)
-
-
-def test_training_starts_from_the_outputs_that_are_asked_for(make_config: MakeConfig) -> None:
-    config = make_config()
-    shipped, feature = client_data.model(config.weights).cloud, torch.randn(3, 8, 8, 8)
-    known = task.first_cloud(config, ("Smiling", "Male"), random=seeded())
-    places = [ATTRIBUTES.index(name) for name in ("Smiling", "Male")]
-    assert torch.allclose(known.eval()(feature), shipped(feature)[:, places], atol=1e-5)
-    assert all(each.requires_grad for each in known.parameters())
-    other = task.first_cloud(config, ("smile", "Male"), random=seeded())
-    assert other(feature).shape == (3, 2)
-    assert not torch.allclose(other.eval()(feature), known(feature), atol=1e-3)
 
 
 def test_labels_are_randomised_as_often_as_is_asked_for(make_config: MakeConfig) -> None:
