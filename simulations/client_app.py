@@ -1,15 +1,15 @@
 """The client: encodes its own photographs, lets the mod protect them, and answers.
 
-Mods, outermost first: `keep_reasons` keeps the text of exceptions in, `release_once` refuses to
-share the same photographs again, `expect_answer` notes what the server must answer to the released
-features, and `protect` is the CrafterMod, innermost, so that nothing outside it ever sees a clean
-feature.
+Mods, outermost first: `keep_reasons` keeps the text of exceptions in, `release_once` lets no
+photograph leave twice, `expect_answer` notes what the server must answer to the released features,
+and `protect` is the CrafterMod, innermost, so that nothing outside it ever sees a clean feature.
 
 Whoever starts a run chooses its configuration, within what the client's own says: a deployed client
 takes part only in runs that are in all that concerns it as its node configuration has them (see
 `simulations.pins`).
 """
 
+import hashlib
 import os
 from functools import lru_cache, partial
 from pathlib import Path
@@ -44,6 +44,7 @@ from fl_crafter.flower.payload import (
     Payload,
     PayloadError,
     decode_array,
+    half_if_exact,
     write_payload,
 )
 from fl_crafter.flower.predictions import AGREES, SCORE, VERDICT, agree, read_predictions
@@ -52,8 +53,8 @@ from fl_crafter.transcript import Purpose
 from simulations import client_data, run_folder, task
 from simulations.config import SimulationConfig
 from simulations.node import client_number, is_simulated, private_photographs
-from simulations.pins import RELEASED, check_pins
-from simulations.releases import KINDS, Releases, digests
+from simulations.pins import RELEASED, check_pins, pins
+from simulations.releases import KINDS, Releases
 from strategies.requests import CHECK_MESSAGE, INFERENCE_MESSAGE, REQUEST
 from strategies.utility import predict
 
@@ -98,7 +99,9 @@ def keep_reasons(message: Message, context: Context, call_next: ClientAppCallabl
 def release_once(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """Mod: each photograph leaves the client once at most, whatever the request is called.
 
-    A server that asks again might otherwise average several protections of one photograph.
+    A server that asks again might otherwise average several protections of one photograph. Only the
+    very same request, as of a server that went down before it had stored the answer, is answered
+    again by a deployed client, with the same bytes.
     """
     kind = message.metadata.message_type
     if kind == CHECK_MESSAGE:
@@ -108,23 +111,46 @@ def release_once(message: Message, context: Context, call_next: ClientAppCallabl
         return error_reply(message, f"A {config.scenario} run has no {kind} requests.")
     stated, purpose = _request(message, config)
     own, number = private_photographs(context, config)
-    index = client_data.share(own, client=number, round=stated, purpose=purpose)
-    folder = None if is_simulated(context) else Path(str(context.node_config[RELEASED]))
-    releases, photographs = (
-        Releases(context, folder),
-        digests(client_data.faces(own).image[index]),
-    )
-    if not releases.claim(photographs):
-        sentence = "These photographs were shared before; they are not shared again."
-        return error_reply(message, sentence)
+    releases, client = _releases(context), client_number(context, config)
+    dealt = client_data.share(own, client=number, round=stated, purpose=purpose)
+    asked = _digest(config, client, stated, int(purpose), client_data.digests(own, dealt))
+    kept = releases.kept(asked)
+    if kept is not None:
+        payload = Payload(kept["feature"], kept["labels"], client, stated, purpose)
+        content = write_payload(payload, dtype=config.wire_dtype)  # type: ignore[arg-type]
+        return _expecting(Message(content, reply_to=message), config, message, context)
+    index = _index(config, context, round=stated, purpose=purpose)
+    photographs = client_data.digests(own, index)
+    refusal = "These photographs were shared before; they are not shared again."
+    if not photographs:
+        return error_reply(message, refusal)
+    reply = call_next(message, context)
+    if reply.has_error():
+        return reply
+    if not releases.claim(photographs):  # by another request, meanwhile
+        return error_reply(message, refusal)
     try:
-        reply = call_next(message, context)
+        releases.keep(asked, _arrays(reply))
     except BaseException:  # nothing has left
         releases.give_back(photographs)
         raise
-    if reply.has_error():
-        releases.give_back(photographs)
     return reply
+
+
+def _releases(context: Context) -> Releases:
+    folder = None if is_simulated(context) else Path(str(context.node_config[RELEASED]))
+    return Releases(context, folder)
+
+
+def _digest(config: SimulationConfig, *which: object) -> str:
+    """What a request is known by: all that decides what the answer is made of."""
+    return hashlib.sha256(repr((sorted(pins(config).items()), which)).encode()).hexdigest()
+
+
+def _arrays(reply: Message) -> dict[str, Tensor]:
+    arrays = reply.content.array_records[FEATURES]
+    read = {name: decode_array(each, tuple(each.shape), name=name) for name, each in arrays.items()}
+    return {name: half_if_exact(tensor) for name, tensor in read.items()}
 
 
 def _index(
@@ -132,11 +158,12 @@ def _index(
 ) -> Int64[Tensor, " count"]:
     """Positions of the photographs of one message among the client's faces, row by row.
 
-    Which they are, the seed decides; in what order they leave a deployed client, a secret that
-    lasts as long as the run.
+    Those of them that never left. Which they are, the seed decides; in what order they leave a
+    deployed client, a secret that lasts as long as the run.
     """
     own, number = private_photographs(context, config)
-    index = client_data.share(own, client=number, round=round, purpose=purpose)
+    dealt = client_data.share(own, client=number, round=round, purpose=purpose)
+    index = dealt[_releases(context).fresh(client_data.digests(own, dealt))]
     if is_simulated(context):
         return index
     if SECRET not in context.state:
@@ -218,13 +245,18 @@ def protect(message: Message, context: Context, call_next: ClientAppCallable) ->
 
 def expect_answer(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """Mod: in a deployment, note what the agreed cloud model gives for the released features."""
-    reply = call_next(message, context)
+    return _expecting(call_next(message, context), _config(context), message, context)
+
+
+def _expecting(
+    reply: Message, config: SimulationConfig, message: Message, context: Context
+) -> Message:
     if message.metadata.message_type == INFERENCE_MESSAGE and not reply.has_error():
-        config = _config(context)
+        stated, _ = _request(message, config)
         array = reply.content.array_records[FEATURES][FEATURE]
         feature = decode_array(array, tuple(array.shape), name="feature")
         score = predict(task.deployed_cloud(config), feature)
-        context.state[EXPECTED] = ArrayRecord({SCORE: Array(score.numpy())})
+        context.state[f"{EXPECTED}-{stated}"] = ArrayRecord({SCORE: Array(score.numpy())})
     return reply
 
 
@@ -255,9 +287,9 @@ def check_predictions(message: Message, context: Context) -> Message:
     config = _config(context)
     client = client_number(context, config)
     stated, purpose = _request(message, config)
-    if EXPECTED not in context.state:
-        raise PayloadError("There are predictions for features that were never sent.")
-    record = context.state.array_records.pop(EXPECTED)
+    if f"{EXPECTED}-{stated}" not in context.state:
+        raise PayloadError(f"There are predictions for features of round {stated}, never sent.")
+    record = context.state.array_records.pop(f"{EXPECTED}-{stated}")
     expected = torch.from_numpy(record[SCORE].numpy())
     score = read_predictions(message.content, shape=(len(expected), expected.shape[1]))
     agrees = agree(score, expected)

@@ -22,9 +22,11 @@ from fl_crafter.defences.configured import DefenceSettings, build_defence
 from fl_crafter.defences.configured_target import simulated_observer
 from fl_crafter.defences.gate import ReleaseGate
 from fl_crafter.errors import InputError
-from fl_crafter.faces.open import open_faces
+from fl_crafter.faces.listing import Limits, chosen_photos, load_faces
+from fl_crafter.faces.open import list_dataset
 from fl_crafter.faces.record import Faces, Role
 from fl_crafter.faces.splits import partition_people
+from fl_crafter.files import file_hash
 from fl_crafter.models.split import SplitModel, feature_shape
 from fl_crafter.randomness import derived_random
 from fl_crafter.tensor_files import write_safetensors
@@ -59,6 +61,15 @@ class DatasetChoice:
             seed=config.seed,
         )
 
+    def limits(self) -> Limits:
+        """How much of the dataset is read."""
+        return Limits(
+            people=self.people or None,
+            photos_per_person=self.photos_per_person or None,
+            public=self.public or None,
+            seed=self.seed,
+        )
+
 
 def faces(config: SimulationConfig) -> Faces:
     """The whole dataset, which every process of a simulation reads; a real client owns a part."""
@@ -67,15 +78,20 @@ def faces(config: SimulationConfig) -> Faces:
 
 @lru_cache(maxsize=2)  # a deployed client has photographs of its own beside the public ones
 def _faces(choice: DatasetChoice) -> Faces:
-    return open_faces(
-        choice.name,
-        Path(choice.root) if choice.root else None,
-        size=choice.size,
-        people=choice.people or None,
-        photos_per_person=choice.photos_per_person or None,
-        public=choice.public or None,
-        seed=choice.seed,
-    )
+    listing = list_dataset(choice.name, Path(choice.root) if choice.root else None)
+    return load_faces(listing, size=choice.size, limits=choice.limits())
+
+
+@lru_cache(maxsize=2)
+def _paths(choice: DatasetChoice) -> list[Path]:
+    listing = list_dataset(choice.name, Path(choice.root) if choice.root else None)
+    return [photo.path for photo in chosen_photos(listing, limits=choice.limits())]
+
+
+def digests(config: SimulationConfig, index: Int64[Tensor, " count"]) -> list[str]:
+    """SHA-256 of the files of these photographs, by their positions in `faces`."""
+    paths = _paths(DatasetChoice.of(config))
+    return [file_hash(paths[place]) for place in index.tolist()]
 
 
 @lru_cache(maxsize=1)

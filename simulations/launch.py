@@ -63,8 +63,13 @@ def run_simulation(
 
 
 def _run(config: SimulationConfig, folder: Path, *, mode: Mode, resume: bool, show: Show) -> Path:
-    partial = folder.with_name(f"{folder.name}.partial")
-    failed = folder.with_name(f"{folder.name}.failed")
+    partial, failed, earlier = (
+        folder.with_name(f"{folder.name}.{state}") for state in ("partial", "failed", "earlier")
+    )
+    if resume and (partial / run_folder.CONFIG).is_file():  # it was stopped while it was put there
+        return _finish(partial, folder, earlier)
+    if resume and config.scenario == "deployment":
+        raise InputError("a deployment is not resumed; run it without --resume.")
     _prepare(partial, failed, resume=resume)
     config = dataclasses.replace(config, output=str(partial), state=str(partial / STATE))
     began = time.monotonic()
@@ -90,9 +95,17 @@ def _run(config: SimulationConfig, folder: Path, *, mode: Mode, resume: bool, sh
             raise _explained(error, reasons, failed) from error
         raise
     _write_config(partial, config, folder, mode=mode, seconds=time.monotonic() - began)
-    shutil.rmtree(partial / STATE, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    return _finish(partial, folder, earlier)
+
+
+def _finish(partial: Path, folder: Path, earlier: Path) -> Path:
+    """Put a run's whole folder in the place of an earlier run's, which is there until then."""
+    shutil.rmtree(earlier, ignore_errors=True)
+    if folder.exists():
+        folder.rename(earlier)
     partial.rename(folder)
+    shutil.rmtree(folder / STATE, ignore_errors=True)
+    shutil.rmtree(earlier, ignore_errors=True)
     return folder
 
 

@@ -23,6 +23,14 @@ SERVERS_OWN = frozenset(
         "value-limit",
         "norm-limit",
         "timeout",
+        "client-cpus",
+        "client-gpus",
+        "state",
+    }
+)
+"""Settings that a client does nothing with; all others are pinned, new ones too."""
+TRAINING = frozenset(
+    {
         "cloud-epochs",
         "cloud-batch-size",
         "cloud-learning-rate",
@@ -30,17 +38,16 @@ SERVERS_OWN = frozenset(
         "cloud-weight-decay",
         "cloud-rate-decay",
         "class-balance",
-        "client-cpus",
-        "client-gpus",
-        "state",
     }
 )
-"""Settings that a client does nothing with; all others are pinned, new ones too."""
+"""Settings of the cloud model's training: the server's own too, where the server trains."""
 
 
 def pins(config: SimulationConfig) -> dict[str, Value]:
     """All that a client pins of a run: its defence and scenario, data, encoder and every path."""
-    agreed = {key: value for key, value in config.run_config().items() if key not in SERVERS_OWN}
+    # in a deployment the client makes the agreed cloud model itself, to compare the answers with
+    free = SERVERS_OWN if config.scenario == "deployment" else SERVERS_OWN | TRAINING
+    agreed = {key: value for key, value in config.run_config().items() if key not in free}
     agreed["encoder"] = client_data.encoder_hash(config.weights)
     return {f"{PIN}{key}": value for key, value in agreed.items()}
 

@@ -29,6 +29,6 @@ def listening(show: Show) -> Generator[None, None, None]:
 
 
 def progress_in(line: str) -> str | None:
-    """The progress in a line of Flower's log, or None."""
-    _, mark, text = line.rstrip().partition(MARK)
-    return text if mark else None
+    """The progress in a line of Flower's log, or None; a client's words stand further on in one."""
+    text = line.rstrip()
+    return text.removeprefix(MARK) if text.startswith(MARK) else None

@@ -59,6 +59,7 @@ def serve(grid: Grid, config: SimulationConfig) -> None:
         feature_shape=feature_shape(model.encoder, config.image_size),
         attributes=len(names),
         clients=config.clients,
+        rounds=config.rounds,
         quota=config.quota,
         value_limit=config.value_limit,
         norm_limit=config.norm_limit,

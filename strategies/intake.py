@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from flwr.app import Message
 
-from fl_crafter.flower.payload import Payload, PayloadError, PayloadTerms, read_payload
+from fl_crafter.flower.payload import Payload, PayloadError, PayloadTerms, one_line, read_payload
 from fl_crafter.transcript import Purpose
 
 _log = logging.getLogger("fl_crafter")
@@ -73,9 +73,7 @@ class Intake:
             try:
                 yield self._check(reply)
             except PayloadError as refusal:
-                # a Ray worker's error carries its whole traceback: the last line says what happened
-                lines = str(refusal).strip().splitlines() or ["The client failed."]
-                reason = lines[-1][:300]
+                reason = one_line(str(refusal))
                 self.refused.append(reason)
                 _log.warning("round %d: a reply was refused: %s", self._round, reason)
 

@@ -19,7 +19,7 @@ def distrusted(cloud: nn.Module, messages: Sequence[StoredMessage]) -> list[int]
     """Clients whose labels the other clients' rows contradict; see `contradicts_the_others`."""
     clients = sorted({message.client for message in messages})
     own = [[m for m in messages if m.client == client] for client in clients]
-    limit = reference_norm([m.norm for m in messages])
+    limit = norm_limit(messages)
     seen = [[embedding(cloud, clip_norms(m.features(), limit=limit)) for m in each] for each in own]
     found = contradicts_the_others(
         [torch.cat(each) for each in seen],
@@ -63,7 +63,7 @@ def train_on_stored(
     kept = torch.cat([earlier, is_new.nonzero().flatten()])
     loss = train_cloud(
         cloud,
-        partial(_clipped, rows, kept, reference_norm([message.norm for message in messages])),
+        partial(_clipped, rows, kept, norm_limit(messages)),
         rows.labels[kept],
         weight=rows.weight[kept],
         settings=settings,
@@ -80,6 +80,13 @@ def judge(
     score = torch.cat([predict(cloud, message.features()) for message in messages])
     labels = torch.cat([message.labels for message in messages])
     return attribute_utility(score, labels, names=names, flip=flip)
+
+
+def norm_limit(messages: Sequence[StoredMessage]) -> float:
+    """See `reference_norm`; many small messages give no client more of a say than one."""
+    clients = sorted({message.client for message in messages})
+    own = [[m.norm for m in messages if m.client == client] for client in clients]
+    return reference_norm([torch.cat(norms) for norms in own])
 
 
 def _clipped(rows: StoredRows, kept: Tensor, limit: float, index: Tensor) -> Tensor:

@@ -33,28 +33,41 @@ class WaveGrid(ForwardingGrid):
     ) -> Iterator[Message]:
         """Replies as they arrive; once the time is over, those still under way are given up.
 
+        Where a wave has been silent for its share of the time, the next one is asked beside it, so
+        that nobody keeps the server from asking others.
+
         Args:
             messages: the requests.
             timeout: seconds for all waves together; None waits for ever.
         """
         until = None if timeout is None else time.monotonic() + timeout
         waiting = list(reversed(list(messages)))
-        under_way: set[str] = set()
+        share = float("inf") if timeout is None else timeout * self.wave / max(1, len(waiting))
+        under_way: dict[str, float] = {}  # message -> when it was sent
         since = time.monotonic()
         while waiting or under_way:
-            over = until is not None and time.monotonic() >= until
-            free = min(self.wave - len(under_way), len(waiting))
-            if free and not over:
-                sent = self.push_messages([waiting.pop() for _ in range(free)])
-                under_way.update(filter(None, sent))
-            arrived = list(self.pull_messages(under_way))
-            under_way -= {reply.metadata.reply_to_message_id for reply in arrived}
             now = time.monotonic()
-            if arrived:
+            over = until is not None and now >= until
+            held = sum(now - sent < share for sent in under_way.values())
+            free = min(self.wave - held, len(waiting))
+            if free > 0 and not over:
+                sent = self.push_messages([waiting.pop() for _ in range(free)])
+                under_way |= dict.fromkeys(filter(None, sent), now)
+            some = False
+            for part in _parts(list(under_way), self.wave):
+                arrived = list(self.pull_messages(part))
+                some = some or bool(arrived)
+                while arrived:  # each leaves the memory once it is dealt with
+                    under_way.pop(arrived[0].metadata.reply_to_message_id, None)
+                    yield arrived.pop(0)
+            now = time.monotonic()
+            if some:
                 since = now
             elif not over:
                 time.sleep(min(max(SHORTEST_PAUSE, LATENESS * (now - since)), LONGEST_PAUSE))
-            while arrived:
-                yield arrived.pop(0)
             if over:
                 return
+
+
+def _parts(names: list[str], size: int) -> list[list[str]]:
+    return [names[begin : begin + size] for begin in range(0, len(names), size)]

@@ -36,6 +36,15 @@ class PayloadError(ValueError):
     """A refused message; the text is one sentence that names the reason and quotes no content."""
 
 
+def one_line(reason: str) -> str:
+    """The last line of a stranger's text, short and without control characters, to be logged.
+
+    A Ray worker's error carries its whole traceback: the last line says what happened.
+    """
+    lines = reason.strip().splitlines() or ["The client failed."]
+    return "".join(each for each in lines[-1] if each.isprintable())[:300]
+
+
 @dataclass(frozen=True)
 class PayloadTerms:
     """What a feature message has to look like; known to both sides before the first round.
@@ -44,6 +53,7 @@ class PayloadTerms:
         feature_shape: channels, rows and columns of one feature.
         attributes: number of labels per row.
         clients: number of clients; their numbers start at 0.
+        rounds: last round that a message may be of.
         quota: rows that one message may hold at most.
         value_limit: largest absolute value in a feature.
         norm_limit: largest root mean square of one feature.
@@ -53,6 +63,7 @@ class PayloadTerms:
     feature_shape: tuple[int, int, int]
     attributes: int
     clients: int
+    rounds: int = 1_000_000
     quota: int = 512
     value_limit: float = 1000.0
     norm_limit: float = 100.0
@@ -171,7 +182,7 @@ def decode_array(array: Array, shape: tuple[int, ...], *, name: str) -> Tensor:
     if array.stype != SERIALIZED or array.dtype not in ("float16", "float32"):
         raise PayloadError(f"The {name} must be a float16 or float32 NumPy array.")
     if tuple(array.shape) != shape:
-        raise PayloadError(f"The {name} has shape {tuple(array.shape)} where {shape} was agreed.")
+        raise PayloadError(f"The {name} has another shape than {shape}, which was agreed.")
     dtype = {"float16": "<f2", "float32": "<f4"}[array.dtype]
     body = _array_body(array.data, dtype, shape)
     if body is None:
@@ -232,8 +243,8 @@ def _read_envelope(content: RecordDict, terms: PayloadTerms) -> tuple[int, int, 
         raise PayloadError(f"The message has version {version}; this side speaks {VERSION}.")
     if not 0 <= client < terms.clients:
         raise PayloadError(f"The client number must be from 0 to {terms.clients - 1}.")
-    if stated < 1:
-        raise PayloadError("The round must be 1 or more.")
+    if not 1 <= stated <= terms.rounds:
+        raise PayloadError(f"The round must be from 1 to {terms.rounds}.")
     if purpose not in {int(kind) for kind in Purpose}:
         raise PayloadError("The purpose must be 0 (train) or 1 (evaluation).")
     return client, stated, Purpose(purpose)

@@ -15,6 +15,7 @@ from fl_crafter.flower.payload import (
     PayloadError,
     PayloadTerms,
     half_if_exact,
+    one_line,
     read_payload,
 )
 from fl_crafter.transcript import Transcript, concatenate
@@ -65,7 +66,7 @@ class TapGrid(ForwardingGrid):
             try:
                 self._keep(read_payload(reply.content, self._terms))
             except PayloadError as refusal:
-                self.unread[str(refusal)] += 1
+                self.unread[one_line(str(refusal))] += 1
         return kept
 
     def _keep(self, payload: Payload) -> None:

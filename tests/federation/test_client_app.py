@@ -1,5 +1,6 @@
 """What one client sends, to whom it says no, and why."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from fl_crafter.transcript import Purpose
 from simulations import client_app, client_data, task
 from simulations.config import SimulationConfig
 from simulations.in_process import InProcessGrid, flower_identity
-from simulations.pins import SERVERS_OWN
+from simulations.pins import SERVERS_OWN, TRAINING
 from simulations.pins import pins as all_pins
 from simulations.releases import Releases
 from strategies.utility import predict
@@ -101,9 +102,8 @@ def test_what_fails_after_protecting_costs_no_photograph(
     with monkeypatch.context() as patch:
         patch.setattr(task, "deployed_cloud", fail)
         assert deployed.ask("query.craft").error.reason == "The client failed with RuntimeError."
-    assert not list((tmp_path / "released").iterdir())
+    assert not (tmp_path / "released").exists()
     assert deployed.ask("query.craft").has_content()
-    assert "shared before" in (deployed.ask("query.craft").error.reason or "")
 
 
 def test_no_other_kind_of_request_gets_the_same_photographs(make_config: MakeConfig) -> None:
@@ -120,16 +120,45 @@ def test_no_other_kind_of_request_gets_the_same_photographs(make_config: MakeCon
 def test_a_deployed_client_forgets_nothing_when_it_starts_anew(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    own = {"own-process": True, "released": str(tmp_path / "released")}
+    released = tmp_path / "released"
+    own = {"own-process": True, "released": str(released)}
     assert Server(make_config(), **own).ask().has_content()
-    anew = Server(make_config(), **own)
-    assert "shared before" in (anew.ask().error.reason or "")
-    assert anew.ask(round=2).has_content(), "others may leave"
-    assert all(len(path.name) == 64 for path in (tmp_path / "released").iterdir())
-    overlapping = Server(make_config(rounds=1), **own, **{"pin-rounds": 1})
-    left = len(list((tmp_path / "released").iterdir()))
-    assert "shared before" in (overlapping.ask().error.reason or ""), "some of them left"
-    assert len(list((tmp_path / "released").iterdir())) == left
+    larger = Server(make_config(image_size=48), **own)
+    assert "shared before" in (larger.ask().error.reason or ""), "in another size they are the same"
+    overlapping = Server(make_config(rounds=1), **own)
+    assert len(payload_in(overlapping.ask()).feature) == 12, "of 25 photographs 13 have left"
+    assert "shared before" in (Server(make_config(), **own).ask(round=2).error.reason or "")
+    assert {len(path.stem) for path in released.iterdir()} == {64}
+    assert len([path for path in released.iterdir() if not path.suffix]) == 25
+
+
+def test_a_server_that_went_down_is_sent_the_same_bytes_again(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """They tell nothing new; drawn anew, they would."""
+    own = {"own-process": True, "released": str(tmp_path)}
+    noisy = make_config(defence="noise", label_flip=0.3, generated_images=0)
+    first = Server(noisy, **own).ask(round=2).content
+    again = Server(noisy, **own).ask(round=2).content
+    for name, array in first.array_records["features"].items():
+        assert again.array_records["features"][name].data == array.data
+    assert again == first
+    other = make_config(defence="noise", label_flip=0.3, generated_images=0, deviation=9.0)
+    assert "shared before" in (Server(other, **own).ask(round=2).error.reason or "")
+
+
+def test_one_photograph_under_two_names_leaves_once_and_takes_no_other_along(
+    make_config: MakeConfig, photographs: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "faces"
+    shutil.copytree(photographs, root)
+    for person in root.iterdir():
+        shutil.copy(person / "1.pgm", person / "2.pgm")
+    server = Server(make_config(data_root=str(root), rounds=1, wire_dtype="float32"))
+    feature = torch.cat(
+        [payload_in(server.ask(kind)).feature for kind in ("train.craft", "evaluate.craft")]
+    )
+    assert len(feature) == len(feature.flatten(1).unique(dim=0)) == 45
 
 
 def test_of_two_requests_at_once_one_is_answered(tmp_path: Path) -> None:
@@ -178,10 +207,13 @@ def test_every_setting_is_pinned_that_is_not_known_to_be_the_servers_own(
     make_config: MakeConfig,
 ) -> None:
     known = make_config().run_config().keys()
-    assert known >= SERVERS_OWN
-    assert {f"pin-{key}" for key in known - SERVERS_OWN} | {"pin-encoder"} == all_pins(
+    free = SERVERS_OWN | TRAINING
+    assert known >= free
+    assert {f"pin-{key}" for key in known - free} | {"pin-encoder"} == all_pins(
         make_config()
     ).keys()
+    agreed = all_pins(make_config(scenario="deployment")).keys() - all_pins(make_config()).keys()
+    assert agreed == {f"pin-{key}" for key in TRAINING}, "the client makes that cloud model too"
     for key in ("scenario", "label-flip", "attributes", "seed", "output", "cache", "weights"):
         assert f"pin-{key}" in all_pins(make_config())
 
@@ -279,8 +311,9 @@ def test_a_deployed_client_sends_no_label_and_checks_the_answer(make_config: Mak
     right = predict(task.deployed_cloud(config), sent.feature)
     verdict = server.ask("query.check", predictions=write_predictions(right))
     assert verdict.content.metric_records["verdict"]["agrees"] == 1
-    twice = server.ask("query.check", predictions=write_predictions(right))
-    assert "never sent" in (twice.error.reason or "")
+    for stated in (1, 2):  # answered already, and not asked for yet
+        again = server.ask("query.check", round=stated, predictions=write_predictions(right))
+        assert "never sent" in (again.error.reason or "")
 
 
 @pytest.mark.parametrize(
@@ -288,7 +321,7 @@ def test_a_deployed_client_sends_no_label_and_checks_the_answer(make_config: Mak
     [
         (lambda score: 1 - score, 0),
         (lambda score: score.roll(1, 0), 0),
-        (lambda score: score[1:], "where (13, 4) was agreed"),
+        (lambda score: score[1:], "another shape than (13, 4)"),
         (lambda score: score + 1, "no probability"),
         (lambda score: score * float("nan"), "no probability"),
     ],

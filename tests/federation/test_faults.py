@@ -80,6 +80,33 @@ def test_a_run_is_not_resumed_with_other_settings(make_config: MakeConfig, tmp_p
         run_simulation(make_config(seed=1), tmp_path, mode="in-process", resume=True, show=quiet)
 
 
+def test_a_run_that_is_stopped_when_all_is_written_loses_nothing(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    config = make_config()
+    before = run_simulation(make_config(seed=1), tmp_path, mode="in-process", show=quiet)
+    earlier = notes(before)
+    with monkeypatch.context() as patch:
+        patch.setattr("simulations.launch._finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_simulation(config, tmp_path, mode="in-process", show=quiet)
+    assert notes(before) == earlier
+    written = notes(tmp_path / "none.partial")
+    resumed = run_simulation(config, tmp_path, mode="in-process", resume=True, show=quiet)
+    assert notes(resumed) == written != earlier
+    assert {path.name for path in tmp_path.iterdir()} == {"none", ".none.lock"}
+    assert not (resumed / "state").exists()
+
+
+def test_a_deployment_is_not_resumed(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config(scenario="deployment", output=str(tmp_path))
+    with pytest.raises(InputError, match="a deployment is not resumed; run it without --resume"):
+        run_simulation(config, tmp_path, mode="in-process", resume=True, show=quiet)
+
+
 def test_a_run_that_left_nothing_to_go_on_from_does_not_offer_to(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

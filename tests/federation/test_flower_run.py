@@ -16,6 +16,7 @@ from fl_crafter.transcript import Transcript
 from simulations import flower_run
 from simulations.config import SimulationConfig
 from simulations.launch import RunFailed, run_simulation
+from simulations.progress import progress_in
 
 MakeConfig = Callable[..., SimulationConfig]
 
@@ -109,3 +110,8 @@ def test_what_a_program_started_in_another_session_ends_with_it(tmp_path: Path) 
     flower_run.end_process(process)
     assert process.poll() is not None
     assert not far.is_running() or far.status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_a_client_says_is_no_progress() -> None:
+    assert progress_in("[fl-crafter] round 1/2: 4 replies\n") == "round 1/2: 4 replies"
+    assert progress_in("WARNING: refused: x [fl-crafter] round 5/5: utility AUC 0.999") is None

@@ -73,7 +73,11 @@ def test_its_own_photographs_leave_and_no_others(config: SimulationConfig, tmp_p
         assert sorted(order.tolist()) == [0, 1, 2]
         assert float(distance.amin(1).max()) < 0.1 < float(distance.topk(2, 1).values.max())
         assert torch.equal(payload.labels, faces.attributes[rows][order])
-    assert "shared before" in (server.ask(client=2).error.reason or "")
+    new = lfw_folder(tmp_path / "new", {"Anna": "private"}, seed=1, count=8)
+    grown = deployed(config, new, tmp_path)
+    assert "shared before" in (grown.ask(client=2).error.reason or "")
+    left = payload_in(grown.ask("evaluate.craft", client=2), TERMS)
+    assert len(left.feature) == 2, "of a folder that has grown, what is new leaves"
 
 
 def test_the_defence_draws_on_the_public_photographs_of_the_run(

@@ -14,6 +14,7 @@ from fl_crafter.flower.payload import (
     Payload,
     PayloadError,
     PayloadTerms,
+    one_line,
     read_payload,
     write_payload,
 )
@@ -147,7 +148,8 @@ def edit(content: RecordDict, record: str, value: object) -> None:
         ("envelope", ConfigRecord({**ENVELOPE, "version": True}), "version must be a whole"),
         ("envelope", ConfigRecord({**ENVELOPE, "client": 4}), "from 0 to 3"),
         ("envelope", ConfigRecord({**ENVELOPE, "client": -1}), "from 0 to 3"),
-        ("envelope", ConfigRecord({**ENVELOPE, "round": 0}), "1 or more"),
+        ("envelope", ConfigRecord({**ENVELOPE, "round": 0}), "from 1 to 1000000"),
+        ("envelope", ConfigRecord({**ENVELOPE, "round": 2**63}), "from 1 to 1000000"),
         ("envelope", ConfigRecord({**ENVELOPE, "purpose": 2}), "0 .train. or 1"),
         ("envelope", ConfigRecord({**ENVELOPE, "purpose": "train"}), "purpose must be a whole"),
         ("envelope", ConfigRecord({**ENVELOPE, "name": "anna"}), "exactly the keys"),
@@ -179,6 +181,7 @@ HUGE = HONEST.replace(b"(5, 2, 3, 4)", b"(5, 2, 3, 9)")
     ("array", "reason"),
     [
         (Array(np.zeros((5, 2, 3, 5), np.float16)), "was agreed"),
+        (Array("float16", (1,) * 2_000_000, "numpy.ndarray", HONEST), "was agreed.$"),
         (Array(np.zeros((5, *SHAPE), np.float64)), "float16 or float32"),
         (Array(np.zeros((5, *SHAPE), np.int16)), "float16 or float32"),
         (forged(HONEST, dtype="float32"), "declared type and shape"),
@@ -213,6 +216,12 @@ def test_a_damaged_array_is_refused_or_reads_as_finite_numbers(place: int, value
         return
     assert back.feature.shape == (5, *SHAPE)
     assert torch.isfinite(back.feature).all()
+
+
+def test_a_strangers_reason_becomes_one_short_line() -> None:
+    assert one_line("Traceback\n  line 3\nOSError: no room\n") == "OSError: no room"
+    assert one_line("\x1b[31mred\x07" + "x" * 999) == "[31mred" + "x" * 293
+    assert one_line(" \n") == "The client failed."
 
 
 def test_a_refusal_quotes_no_content() -> None:

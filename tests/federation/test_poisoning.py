@@ -15,6 +15,7 @@ from fl_crafter.flower import Payload, PayloadTerms, write_payload
 from fl_crafter.transcript import Purpose
 from simulations.in_process import InProcessGrid, flower_identity
 from strategies import CloudTraining, FeatureSharing, FeatureStore, SharingPlan
+from strategies.learning import norm_limit
 from strategies.robust import (
     _agreement,
     _correlation,
@@ -214,3 +215,15 @@ def test_rows_are_clipped_to_the_limit_and_no_further() -> None:
 def test_weights_of_copies_add_up_to_one() -> None:
     feature = torch.randn(3, *SHAPE)[[0, 1, 1, 1, 2]]
     assert copy_weights(feature).tolist() == pytest.approx([1, 1 / 3, 1 / 3, 1 / 3, 1])
+
+
+def test_many_small_messages_of_one_client_do_not_set_the_norm_limit(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, capacity=10_000)
+    for client in range(1, CLIENTS):
+        feature, labels = rows(20, seed=client)
+        store.add(Payload(feature, labels, client, 1, Purpose.TRAIN))
+    honest = norm_limit(store.messages(Purpose.TRAIN))
+    for number in range(1, 21):
+        feature, labels = rows(1, seed=100 + number)
+        store.add(Payload(feature * 1e-4, labels, 0, number, Purpose.TRAIN))
+    assert norm_limit(store.messages(Purpose.TRAIN)) > 0.9 * honest

@@ -80,6 +80,31 @@ def test_the_time_is_over_for_those_that_did_not_reply(monkeypatch: pytest.Monke
     assert 3.0 <= clock.now < 3.2
 
 
+def test_silent_clients_keep_the_server_from_asking_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(waves, "time", clock)
+
+    class Silent(OneAfterTheOther):
+        def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+            kept = list(messages)
+            sent = list(super().push_messages(kept))
+            for name, message in zip(sent, kept, strict=True):
+                silent = message.metadata.dst_node_id < 1004
+                self.ready[name] = 1e9 if silent else self.clock.now + 0.1
+            return sent
+
+    with flower_identity():
+        grid = Silent(clock, [0.0] * 20)
+        requests = [
+            Message(RecordDict(), node, "train", group_id="1") for node in grid.get_node_ids()
+        ]
+        replies = list(waves.WaveGrid(grid, wave=2).send_and_receive(requests, timeout=60.0))
+    assert {reply.metadata.src_node_id for reply in replies} == set(range(1004, 1020))
+    assert clock.now < 62
+
+
 def test_nothing_is_asked_after_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though a reply is there at every look, as whoever takes them is slow."""
     clock = Clock()
