@@ -6,15 +6,15 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from sklearn.covariance import ledoit_wolf
+from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
 from fl_crafter.attacks.linking import Linker, Linking, candidates
 
-RIDGES = np.logspace(-5, 1, 13)  # for each number of a row and each public face
+RIDGES = np.logspace(-3, 3, 25)
 
 
 @dataclass(frozen=True)
@@ -54,31 +54,32 @@ class DiscriminantAnalysis(Linker):
         centre = total.index_add(0, place, table) / place.bincount()[:, None]
         within = table - centre[place]
         # what never varied within the few photographs of a person may vary in the next one
-        deviation = (within.square().mean(0) + self.least).sqrt()
-        shrunk, _ = ledoit_wolf((within / deviation).numpy(), assume_centered=True)
-        covariance = torch.from_numpy(shrunk) * deviation[:, None] * deviation
-        covariance.diagonal().add_(self.least)
-        weight = torch.linalg.solve(covariance, centre.T)
-        bias = -0.5 * (centre.T * weight).sum(0)
+        weight, bias = _gaussian(centre, within, self.least)
         return Linking(people, lambda rows: (scaled(rows) @ weight + bias).float())
 
 
 @dataclass(frozen=True)
 class EmbeddingRegression(Linker):
-    """Tells from a row what a face recogniser would see, and looks for it in an album.
+    """Tells what row a face would give from what a recogniser sees of it, and looks for it.
 
     It needs no photograph behind the defence, nor labels of the candidates: plain photographs of
     them, and rows of public faces. Fitted on the recogniser's embeddings `[count, dimensions]` of
-    the photographs, it scores rows `[count, ...]`, by cosine to the mean of each candidate. Ridge
-    regression, as strong as leaving out each public face in turn says.
+    the photographs, it scores rows `[count, ...]` by their likelihood under each candidate: a
+    Gaussian around what ridge regression, as strong as leaving out each public face in turn says,
+    gives for the mean of the candidate's embeddings. Its one covariance is that of what was left
+    out, shrunk as Ledoit and Wolf (2004) say. Of long rows it takes the principal components.
 
     Attributes:
         rows: of public faces, what it will be asked about; nan is unknown.
         embedding: of the same faces, by the same recogniser.
+        components: of a row, at most.
+        least: variance that is added, in units of the variance over everybody.
     """
 
     rows: Float[Tensor, "faces ..."]
     embedding: Float[Tensor, "faces dimensions"]
+    components: int = 256
+    least: float = 1e-3
     name: ClassVar[str] = "embedding_regression"
 
     def fit(
@@ -90,18 +91,54 @@ class EmbeddingRegression(Linker):
     ) -> Linking:
         """See `Linker`; `random` is not used."""
         people, place = candidates(evidence, person)
-        scaled = _standardised(self.rows.flatten(1).float().cpu())
-        mean = self.embedding.mean(0).cpu()
-        ridge = RidgeCV(alphas=RIDGES * self.rows[0].numel() * len(self.rows))
-        ridge.fit(scaled(self.rows).numpy(), (self.embedding.cpu() - mean).numpy())
-        album = torch.zeros(len(people), len(mean)).index_add(0, place.cpu(), evidence.cpu())
-        album = F.normalize(album / place.cpu().bincount()[:, None] - mean, dim=1)
+        short = self._shortened()
+        scaled = _standardised(short(self.rows))
+        table, seen = scaled(short(self.rows)), self.embedding.double().cpu()
+        mean, place = seen.mean(0), place.cpu()
+        ridge = RidgeCV(alphas=RIDGES).fit((seen - mean).numpy(), table.numpy())
+        left = table - torch.from_numpy(ridge.predict((seen - mean).numpy()))
+        left /= 1 - _leverage(seen - mean, float(ridge.alpha_))[:, None]
+        album = torch.zeros(len(people), len(mean), dtype=seen.dtype)
+        album = album.index_add(0, place, evidence.double().cpu()) / place.bincount()[:, None]
+        centre = torch.from_numpy(ridge.predict((album - mean).numpy()))
+        weight, bias = _gaussian(centre.view(len(people), -1), left, self.least)
+        return Linking(people, lambda rows: (scaled(short(rows)) @ weight + bias).float())
 
-        def scorer(rows: Tensor) -> Tensor:
-            told = torch.from_numpy(ridge.predict(scaled(rows).numpy())).float()
-            return F.normalize(told.view(len(rows), -1), dim=1) @ album.T
+    def _shortened(self) -> Callable[[Tensor], Tensor]:
+        """Rows as vectors of at most so many numbers."""
+        known = self.rows.flatten(1).double().cpu()
+        if known.shape[1] <= self.components:
+            return lambda rows: rows.flatten(1).double().cpu()
+        scaled = _standardised(known)
+        count = min(self.components, len(known) - 1)
+        reduced = PCA(count, svd_solver="randomized", random_state=0).fit(scaled(known).numpy())
+        return lambda rows: torch.from_numpy(reduced.transform(scaled(rows).numpy()))
 
-        return Linking(people, scorer)
+
+def _leverage(table: Float[Tensor, "count size"], penalty: float) -> Float[Tensor, " count"]:
+    """How much each row of a centred table weighs in its own ridge regression; below 1."""
+    gram = table.T @ table
+    gram.diagonal().add_(penalty)
+    own = (table * torch.linalg.solve(gram, table.T).T).sum(1)
+    return (own + 1 / len(table)).clamp(max=0.99)
+
+
+def _gaussian(
+    centre: Float[Tensor, "people size"], left: Float[Tensor, "count size"], least: float
+) -> tuple[Float[Tensor, "size people"], Float[Tensor, " people"]]:
+    """Weight and bias of the likelihood of rows around each centre, but for what all share.
+
+    Args:
+        centre: of each person.
+        left: of rows, their distances from their own centres.
+        least: see `DiscriminantAnalysis`.
+    """
+    deviation = (left.square().mean(0) + least).sqrt()
+    shrunk, _ = ledoit_wolf((left / deviation).numpy(), assume_centered=True)
+    covariance = torch.from_numpy(shrunk) * deviation[:, None] * deviation
+    covariance.diagonal().add_(least)
+    weight = torch.linalg.solve(covariance, centre.T)
+    return weight, -0.5 * (centre.T * weight).sum(0)
 
 
 def _standardised(known: Float[Tensor, "count size"]) -> Callable[[Tensor], Tensor]:

@@ -19,6 +19,7 @@ FUSED = f"{RELEASED} and labels"
 OUTPUTS = "the cloud model's outputs"
 OUTPUTS_AND_LABELS = "the cloud model's outputs and labels"
 BY_ALBUM = ", by plain photographs"
+AND_ALBUM = ", with plain photographs"
 
 
 def reliable(point: str, checks: Iterable[Check]) -> bool:

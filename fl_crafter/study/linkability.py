@@ -22,6 +22,7 @@ from fl_crafter.attacks.linear_linking import DiscriminantAnalysis, EmbeddingReg
 from fl_crafter.attacks.linking import FeatureClassifier, GalleryMatching, LabelClassifier
 from fl_crafter.evaluation.cell import Guess, guess
 from fl_crafter.evaluation.collect import (
+    AND_ALBUM,
     BY_ALBUM,
     FUSED,
     LABELS,
@@ -96,7 +97,9 @@ def measure_linkability(
         album = bench.embedded("known", bench.recogniser, bench.faces.image[known])
         for evidence, rows, embedding, asked in _told(bench, released, knowledge, bench.recogniser):
             looking = EmbeddingRegression(rows, embedding).fit(album, person, random=random)
-            scores[evidence + BY_ALBUM] = looking.score(asked)
+            scores[evidence + BY_ALBUM] = looking.score(asked).log_softmax(1)
+            if evidence == OUTPUTS_AND_LABELS and evidence in scores:
+                scores[evidence + AND_ALBUM] = scores[evidence] + scores[evidence + BY_ALBUM]
     people, place = by_label.people, bench.identity
     column = torch.searchsorted(people, place)
     return {evidence: guess(ranks_of(own), own, column) for evidence, own in scores.items()}

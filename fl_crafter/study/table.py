@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fl_crafter.evaluation.cell import ALL_PICTURES
-from fl_crafter.evaluation.collect import BY_ALBUM
+from fl_crafter.evaluation.collect import AND_ALBUM, BY_ALBUM
 from fl_crafter.evaluation.results import Check, Rates, Results
 from fl_crafter.files import write_text
 from fl_crafter.study.plan import fused
@@ -36,8 +36,9 @@ def markdown(results: Results) -> str:
         parts += ["## Linkability: who is recognised by a classifier", _linkability(results)]
         parts += [
             f"*{BY_ALBUM.removeprefix(', ').capitalize()}*: nothing of these people went through "
-            "the defence; what a face recogniser would see is told from public faces, and looked "
-            "for among plain photographs of them. The others have labelled uploads of them."
+            "the defence; from public faces it is told what somebody's would give whose plain "
+            "photographs a face recogniser sees. The others have labelled uploads of them, *"
+            f"{AND_ALBUM.removeprefix(', ')}* both."
         ]
     parts += ["## Self-checks", _checks(results.self_checks)]
     return "\n\n".join(parts) + "\n"

@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from fl_crafter.attacks.queries import QueryMemory
-from fl_crafter.evaluation.collect import BY_ALBUM, FUSED, OUTPUTS, OUTPUTS_AND_LABELS, RELEASED
+from fl_crafter.evaluation.collect import (
+    AND_ALBUM,
+    BY_ALBUM,
+    FUSED,
+    OUTPUTS,
+    OUTPUTS_AND_LABELS,
+    RELEASED,
+)
 from fl_crafter.faces.record import Role
 from fl_crafter.models.split import SplitModel
 from fl_crafter.study import linkability
@@ -90,6 +97,7 @@ def test_outputs_of_the_cloud_model_link_by_themselves(
     seen = linked(bench, clean, lambda feature: feature)
     assert seen[OUTPUTS] > 0.9
     assert seen[OUTPUTS_AND_LABELS] > 0.9
+    assert seen[OUTPUTS_AND_LABELS + AND_ALBUM] >= seen[OUTPUTS_AND_LABELS]
     assert all(seen[name + BY_ALBUM] > 0.9 for name in (RELEASED, OUTPUTS, OUTPUTS_AND_LABELS))
     closed = linked(bench, torch.zeros_like(clean), torch.zeros_like)
     assert closed[OUTPUTS] == pytest.approx(1 / PEOPLE)
