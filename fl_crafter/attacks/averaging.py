@@ -1,7 +1,6 @@
 """Averaging over several releases of one image, or over several photographs of one person."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -30,7 +29,6 @@ class Averaging(Attack):
     group: Int64[Tensor, " batch"]
     one_image: bool = False
     name: str = "averaging"
-    joins_rows: ClassVar[bool] = True
 
     def applies(self, knowledge: AttackerKnowledge) -> bool:
         """See `Attack`."""

@@ -120,13 +120,10 @@ class Attack(ABC):
     Attributes:
         name: what tables call it.
         adaptive: whether it needs to know the defence, `AttackerKnowledge.release`.
-        joins_rows: whether a row's picture depends on which rows are there, so that none may be
-            left out.
     """
 
     name: str
     adaptive: ClassVar[bool] = False
-    joins_rows: ClassVar[bool] = False
 
     def applies(self, knowledge: AttackerKnowledge) -> bool:
         """Whether the knowledge holds what the attack needs."""

@@ -217,7 +217,7 @@ def best_of_each(
     score: Float[Tensor, "count photographs"], place: Int64[Tensor, " photographs"], people: int
 ) -> Float[Tensor, "count people"]:
     """Of each person's photographs, the best score."""
-    best = torch.full((len(score), people), -torch.inf, device=score.device)
+    best = score.new_full((len(score), people), -torch.inf)
     index = place.to(score.device).expand_as(score)
     return best.scatter_reduce(1, index, score, "amax")
 

@@ -1,11 +1,11 @@
 """The standard suite: attacks in increasing cost, for one call."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from fl_crafter.attacks.adaptive import AdaptiveDecoder
@@ -26,7 +26,6 @@ from fl_crafter.attacks.white_box import WhiteBoxLatent
 from fl_crafter.inversion.inverters import LevenbergMarquardt
 
 BUDGETS = ("smoke", "cpu", "gpu")
-Judge = Callable[[Tensor, Tensor], Tensor]
 
 
 def standard(budget: str = "cpu") -> list[Attack]:
@@ -95,7 +94,7 @@ def _gpu() -> list[Attack]:
         WhiteBoxChannels(WhiteBoxPixels(steps=200, variation_weight=1.5)),
         WithEigenfaces(latent, latent_size=1000),
         latent,
-        ThroughOutputs(latent),
+        ThroughOutputs(replace(latent, candidates=256)),
         WhiteBoxHybrid(latent=latent, steps=60),
         AdaptivePixels(WhiteBoxPixels(steps=60)),
     ]
@@ -138,23 +137,19 @@ def run_suite(
     knowledge: AttackerKnowledge,
     *,
     random: torch.Generator,
-    identified: Judge | None = None,
-) -> Iterator[tuple[Attack, Reconstruction, Int64[Tensor, " some"]]]:
+) -> Iterator[tuple[Attack, Reconstruction]]:
     """Run attacks one after the other on the features of a transcript.
 
     Attacks that need what the knowledge does not hold, such as the defence, are left out.
 
     Args:
-        attacks: in increasing cost; those that were prepared need not learn again.
+        attacks: those that were prepared need not learn again.
         feature: from a transcript.
         knowledge: see `AttackerKnowledge`.
         random: gives every attack a source of its own, so that what one draws changes no other.
-        identified: the judge's word on reconstructions and the rows of `feature` that they are of.
-            Rows that it names true are left out of later attacks, and nothing else is made of it:
-            it saves time, and whom an attack names first stays named.
 
     Yields:
-        The attack, what it reconstructed, and the rows of `feature` in question, rising.
+        The attack, and what it reconstructed of each row of `feature`.
 
     Raises:
         ValueError: there is no feature, or one is not finite.
@@ -163,17 +158,7 @@ def run_suite(
         raise ValueError(
             f"the suite got {len(feature)} features; it takes one or more, all of them finite"
         )
-    left = torch.arange(len(feature))
     for attack in attacks:
         own = torch.Generator().manual_seed(int(torch.randint(2**31, (1,), generator=random)))
-        if not attack.applies(knowledge) or not len(left):
-            continue
-        rows = torch.arange(len(feature)) if attack.joins_rows else left
-        labels = None if knowledge.labels is None else knowledge.labels[rows]
-        known = replace(knowledge, labels=labels)
-        result = attack.reconstruct(feature[rows.to(feature.device)], known, random=own)
-        if attack.joins_rows:
-            result = replace(result, image=result.image[left.to(result.image.device)])
-        yield attack, result, left
-        if identified is not None:
-            left = left[~identified(result.image, left).cpu()]
+        if attack.applies(knowledge):
+            yield attack, attack.reconstruct(feature, knowledge, random=own)

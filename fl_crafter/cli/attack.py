@@ -114,7 +114,7 @@ def _run(
     for each in attacks:
         # randomness of its own, so that it does not matter which attacks were done before
         random = torch.Generator().manual_seed(int(digests[each.name][:15], 16))
-        for _, result, _ in run_suite([each], feature, knowledge, random=random):
+        for _, result in run_suite([each], feature, knowledge, random=random):
             image = result.image.cpu().clamp(0, 1)
             write_contact_sheet(image[:100], out / f"{each.name}.png")
             known = {"digest": digests[each.name]}

@@ -225,7 +225,7 @@ def _begin(
 
     if out.suffix != ".safetensors":
         raise InputError(f"{out} must end in .safetensors; name the file of the weights.")
-    faces = open_faces(data, root, size=size, people=people, public=public, seed=seed)
+    faces = open_faces(data, root, size=size, people=people, public=public)  # as evaluated
     count = len(faces.attribute_names)
     if not count:
         raise InputError(f"The photographs of {data} lack attributes; take celeba.")

@@ -113,7 +113,8 @@ def in_micro_batches(
     parts = []
     for part, place in zip(feature.split(size), released.split(size), strict=True):
         finite = bool(torch.isfinite(part).all())
-        protected = protect(part) if finite else Protected(part, Status.DIVERGED)
+        with torch.enable_grad():  # defences differentiate, also where a caller does not
+            protected = protect(part) if finite else Protected(part, Status.DIVERGED)
         place.copy_(protected.feature)
         parts.append(replace(protected, feature=place))
     return join(released, parts)

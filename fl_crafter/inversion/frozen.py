@@ -1,5 +1,6 @@
 """The same network, frozen and faster: norms folded, derivatives without the weights' part."""
 
+from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import TypeVar
@@ -28,16 +29,23 @@ def frozen_copy(network: Network) -> Network:
         network: is taken as it runs in evaluation mode, and not changed.
     """
     copy = deepcopy(network).eval().requires_grad_(False)
+    places = Counter(id(each) for _, each in copy.named_modules(remove_duplicate=False))
     for module in list(copy.modules()):
         # names and order of attributes are no proof of what follows what: the forward pass is
-        for name, norm in list(_following(module)):
-            convolution, its_norm = module.get_submodule(name), module.get_submodule(norm)
-            if isinstance(its_norm, nn.BatchNorm2d):
-                if isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d):
-                    transposed = isinstance(convolution, nn.ConvTranspose2d)
-                    fused = fuse_conv_bn_eval(convolution, its_norm, transpose=transposed)
-                    module.set_submodule(name, fused)
-                    module.set_submodule(norm, nn.Identity())
+        for name, its_norm in list(_following(module)):
+            convolution, norm = module.get_submodule(name), module.get_submodule(its_norm)
+            if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
+                continue
+            if places[id(convolution)] > 1 or places[id(norm)] > 1:
+                continue
+            if isinstance(convolution, nn.Conv2d):
+                fused = fuse_conv_bn_eval(convolution, norm)
+            elif isinstance(convolution, nn.ConvTranspose2d) and convolution.groups == 1:
+                fused = fuse_conv_bn_eval(convolution, norm, transpose=True)
+            else:
+                continue
+            module.set_submodule(name, fused)
+            module.set_submodule(its_norm, nn.Identity())
     for module in list(copy.modules()):
         for name, child in module.named_children():
             if can_freeze(child):
@@ -56,7 +64,9 @@ def _following(module: nn.Module) -> Iterator[tuple[str, str]]:
                 if sum(other.target in pair for other in module.graph.nodes) == 2:
                     yield pair
     elif type(module).forward is nn.Sequential.forward:
-        names = [name for name, _ in module.named_children()]
+        # a module may stand in several places, of which `named_children` names the first
+        inside = [name for name, _ in module.named_modules(remove_duplicate=False) if name]
+        names = [name for name in inside if "." not in name]
         yield from zip(names, names[1:], strict=False)
     elif type(module).forward in _RESIDUAL:
         for name, _ in module.named_children():

@@ -15,6 +15,25 @@ class _Reached(Exception):
         self.output = output
 
 
+class _Kept(nn.Module):
+    """A convolution whose own output is taken, so that no norm behind it may be folded into it."""
+
+    def __init__(self, convolution: nn.Module) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.convolution(value)
+
+
+def _copied(network: nn.Module, layer: str) -> nn.Module:
+    copy = deepcopy(network)
+    taken = copy.get_submodule(layer)
+    if isinstance(taken, nn.Conv2d | nn.ConvTranspose2d):
+        copy.set_submodule(layer, _Kept(taken))
+    return copy
+
+
 class HookedFront(nn.Module):
     """What comes up to and including a layer; the rest of the network does not run.
 
@@ -25,7 +44,7 @@ class HookedFront(nn.Module):
 
     def __init__(self, network: nn.Module, layer: str) -> None:
         super().__init__()
-        self.network, self.layer = deepcopy(network), layer
+        self.network, self.layer = _copied(network, layer), layer
 
     def forward(self, image: Tensor) -> Tensor:
         """The layer's output.
@@ -62,7 +81,7 @@ class HookedBack(nn.Module):
 
     def __init__(self, network: nn.Module, layer: str, *, size: int) -> None:
         super().__init__()
-        self.network, self.layer, self.size = deepcopy(network), layer, size
+        self.network, self.layer, self.size = _copied(network, layer), layer, size
 
     def forward(self, feature: Tensor, *, grey: float = 0.0) -> Tensor:
         """The network's output for a feature; `grey`, of the blank image, does not matter."""

@@ -66,7 +66,7 @@ class JudgedSuite:
         }
         began = time.monotonic()
         attacks = run_suite(bench.attacks(seed), observed.flatten(0, 1), knowledge, random=random)
-        for attack, result, _ in attacks:
+        for attack, result in attacks:
             seconds = time.monotonic() - began
             image = result.image.detach().cpu().clamp(0, 1).unflatten(0, (len(photographs), -1))
             title = fused(attack.name) if together else attack.name

@@ -7,10 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fl_crafter.attacks.averaging import Averaging
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
-from fl_crafter.attacks.floors import AverageFace
-from fl_crafter.attacks.pixels import WhiteBoxPixels
 from fl_crafter.attacks.suite import BUDGETS, run_suite, standard
 from tests.attacks.contract import knowledge_of
 from tests.world import SIZE, World, seeded
@@ -59,35 +56,19 @@ def test_the_smoke_budget_runs(world: World) -> None:
         public_labels=torch.ones(24, 2),
     )
     results = list(run_suite(standard("smoke"), world.feature, knowledge, random=seeded()))
-    assert [attack.name for attack, _, _ in results] == [each.name for each in standard("smoke")]
-    for _, result, index in results:
+    assert [attack.name for attack, _ in results] == [each.name for each in standard("smoke")]
+    for _, result in results:
         assert result.image.shape == (len(world.feature), 3, SIZE, SIZE)
-        assert index.tolist() == list(range(len(world.feature)))
 
 
 def test_adaptive_attacks_wait_for_a_defence_to_know(world: World) -> None:
     attacks = [Knowing([]), Counting([])]
-    names = [each.adaptive for each, _, _ in run(attacks, world)]
+    names = [each.adaptive for each, _ in run(attacks, world)]
     assert names == [False]
 
 
-def run(attacks, world: World, **more):
-    return list(run_suite(attacks, world.feature, knowledge_of(world), random=seeded(), **more))
-
-
-def test_what_is_identified_is_not_attacked_again(world: World) -> None:
-    attacks = [Counting([]) for _ in range(3)]
-    asked = []
-
-    def identified(image: Tensor, index: Tensor) -> Tensor:
-        asked.append(index.tolist())
-        return index % 2 == 0 if len(asked) == 1 else torch.ones_like(index, dtype=torch.bool)
-
-    results = run(attacks, world, identified=identified)
-    assert asked == [[0, 1, 2, 3, 4], [1, 3]]
-    assert [index.tolist() for _, _, index in results] == asked
-    assert torch.equal(attacks[1].seen[0], world.feature[[1, 3]])
-    assert not attacks[2].seen
+def run(attacks, world: World):
+    return list(run_suite(attacks, world.feature, knowledge_of(world), random=seeded()))
 
 
 def test_no_attack_draws_from_another_ones_source(world: World) -> None:
@@ -104,19 +85,6 @@ def test_no_attack_draws_from_another_ones_source(world: World) -> None:
 def test_features_that_are_none_are_refused(broken: Tensor, world: World) -> None:
     with pytest.raises(ValueError, match="one or more, all of them finite"):
         list(run_suite([Counting([])], broken, knowledge_of(world), random=seeded()))
-
-
-def test_what_is_averaged_needs_all_rows_though_some_are_named(world: World) -> None:
-    group = torch.tensor([0, 0, 1, 1, 2])
-    attacks = [AverageFace(), Averaging(WhiteBoxPixels(steps=2), group)]
-
-    def identified(image: Tensor, index: Tensor) -> Tensor:
-        return index == 1
-
-    (_, _, every), (_, found, left) = run(attacks, world, identified=identified)
-    assert every.tolist() == [0, 1, 2, 3, 4] and left.tolist() == [0, 2, 3, 4]
-    _, (_, whole, _) = run(attacks, world)
-    assert torch.equal(found.image, whole.image[left])
 
 
 @pytest.mark.parametrize("pixel, loss", [(float("nan"), 1.0), (0.5, float("inf"))])

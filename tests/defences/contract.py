@@ -48,6 +48,14 @@ class DefenceContract(ABC):
         assert torch.equal(again.feature, protected.feature)
         assert again.figures == protected.figures
 
+    def test_a_caller_may_be_without_gradients(
+        self, defence: Defence, protected: Protected, world: World
+    ) -> None:
+        with torch.no_grad():
+            again = defence.protect(world.feature, random=seeded())
+        assert torch.equal(again.feature, protected.feature)
+        assert not again.feature.requires_grad
+
     def test_a_new_instance_does_the_same(self, protected: Protected, world: World) -> None:
         again = self.build(world).protect(world.feature, random=seeded())
         assert torch.equal(again.feature, protected.feature)

@@ -11,6 +11,7 @@ from fl_crafter.inversion.convolution import FrozenConvolution
 from fl_crafter.inversion.frozen import frozen_copy
 from fl_crafter.models.backbone import cut
 from fl_crafter.models.generator import Generator, GeneratorShape
+from fl_crafter.models.hooked import cut_by_hooks
 from fl_crafter.models.resnet import resnet18_split
 
 
@@ -99,6 +100,53 @@ def test_a_norm_in_front_of_its_convolution_stays() -> None:
         folded = frozen_copy(network)
         torch.testing.assert_close(folded(image), network(image))
         assert norms(folded) == 1
+
+
+class Grouped(nn.Sequential):
+    """A transposed convolution in groups, which PyTorch folds nothing into."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.ConvTranspose2d(4, 4, 3, groups=2), nn.BatchNorm2d(4))
+
+
+def shared_activation() -> nn.Module:
+    """Between the second convolution and its norm stands a module that has stood before."""
+    activation = nn.ReLU()
+    first, second = (nn.Conv2d(4, 4, 1) for _ in range(2))
+    norms = [nn.BatchNorm2d(4) for _ in range(2)]
+    return nn.Sequential(first, activation, norms[0], second, activation, norms[1])
+
+
+def hooked(part: int) -> nn.Module:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 3, 1), nn.BatchNorm2d(3), nn.Flatten())
+    return cut_by_hooks(shake(network), "1", size=4)[part]
+
+
+UNFOLDED: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "an activation stands twice": (shared_activation, 4),
+    "a norm keeps no statistics": (
+        lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)),
+        4,
+    ),
+    "a transposed convolution in groups": (Grouped, 4),
+    "the cut lies between, in front": (lambda: hooked(0), 3),
+    "the cut lies between, behind": (lambda: hooked(1), 3),
+}
+
+
+@pytest.mark.parametrize("name", UNFOLDED)
+@torch.no_grad()
+def test_what_cannot_be_folded_stays_and_computes_the_same(name: str) -> None:
+    torch.manual_seed(0)
+    build, channels = UNFOLDED[name]
+    network = build().eval()
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None:
+            shake(norm)
+    value = torch.randn(2, channels, 4, 4)
+    folded = frozen_copy(network)
+    torch.testing.assert_close(folded(value), network(value), rtol=1e-4, atol=1e-5)
+    assert norms(folded) == norms(network)
 
 
 def test_a_network_in_training_is_folded_as_in_evaluation() -> None:

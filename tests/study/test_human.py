@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fl_crafter.attacks.base import Attack, AttackerKnowledge, Reconstruction
+from fl_crafter.attacks.floors import AttributeMeanFace
 from fl_crafter.defences.noise import Noise
 from fl_crafter.errors import InputError
 from fl_crafter.faces.record import Faces, Role
@@ -135,6 +136,19 @@ def test_the_eavesdropper_knows_what_that_of_an_evaluation_does(world: World) ->
         assert told.query_image is knowledge.query_image
     assert told.encoder is defence.model.encoder and told.amortiser is None
     assert told.decoder is not knowledge.decoder, "it learns the features of that encoder"
+
+
+def test_an_attack_that_lacks_what_it_needs_is_named(world: World) -> None:
+    with pytest.raises(InputError, match="attack attribute_mean_face takes labels"):
+        reconstruct(
+            pictures(3, seed=5),
+            model=SplitModel(world.encoder, world.cloud),
+            defence=Noise(world.public_feature),
+            attack=AttributeMeanFace(),
+            knowledge=replace(knowledge_of(world), labels=None),
+            relearning=1,
+            seed=0,
+        )
 
 
 def test_a_questionnaire_has_every_condition_and_its_controls() -> None:

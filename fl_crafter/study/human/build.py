@@ -102,6 +102,11 @@ def reconstruct(
     if defence.model is not None:
         knowledge = of_trained(knowledge, defence.model, steps=relearning, random=attacker)
     knowledge = knowing(knowledge, defence, random=attacker)
+    if not attack.applies(knowledge):
+        raise InputError(
+            f"The attack {attack.name} takes labels, or an amortiser, which are not at hand beside "
+            f"the defence {defence.name}; take another one."
+        )
     return attack.reconstruct(feature, knowledge, random=attacker).image.cpu().clamp(0, 1)
 
 
