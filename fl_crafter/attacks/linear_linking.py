@@ -97,7 +97,8 @@ class EmbeddingRegression(Linker):
         mean, place = seen.mean(0), place.cpu()
         ridge = RidgeCV(alphas=RIDGES).fit((seen - mean).numpy(), table.numpy())
         left = table - torch.from_numpy(ridge.predict((seen - mean).numpy()))
-        left /= 1 - _leverage(seen - mean, float(ridge.alpha_))[:, None]
+        assert isinstance(ridge.alpha_, float)
+        left /= 1 - _leverage(seen - mean, ridge.alpha_)[:, None]
         album = torch.zeros(len(people), len(mean), dtype=seen.dtype)
         album = album.index_add(0, place, evidence.double().cpu()) / place.bincount()[:, None]
         centre = torch.from_numpy(ridge.predict((album - mean).numpy()))
