@@ -60,7 +60,7 @@ class Remaining:
         """Count one part; what is left, such as `about 3 min 5 s left`, or nothing."""
         self._left, self._done = self._left - 1, self._done + 1
         if self._left <= 0:
-            return "nothing left"
+            return "the last one"
         seconds = (time.monotonic() - self._began) / self._done * self._left
         return f"about {duration(seconds)} left"
 

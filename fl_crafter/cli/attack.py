@@ -11,6 +11,8 @@ import typer
 from fl_crafter.cli.options import EncoderOption, GeneratorOption, JsonOption, KeepOption
 from fl_crafter.errors import InputError
 
+SHOWN = 100  # pictures on a contact sheet
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -116,10 +118,11 @@ def _run(
         random = torch.Generator().manual_seed(int(digests[each.name][:15], 16))
         for _, result in run_suite([each], feature, knowledge, random=random):
             image = result.image.cpu().clamp(0, 1)
-            write_contact_sheet(image[:100], out / f"{each.name}.png")
+            write_contact_sheet(image[:SHOWN], out / f"{each.name}.png")
             known = {"digest": digests[each.name]}
             write_safetensors(out / f"{each.name}.safetensors", {"image": image}, metadata=known)
-        typer.echo(f"{each.name}: {remaining.part_done()}", err=True)
+        part = f", its PNG the first {SHOWN} of {len(feature)}" if len(feature) > SHOWN else ""
+        typer.echo(f"{each.name}{part}: {remaining.part_done()}", err=True)
 
 
 def _chosen(name: list[str] | None, budget: str, *, adaptive: bool) -> "list[Attack]":

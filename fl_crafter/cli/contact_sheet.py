@@ -23,3 +23,4 @@ def write_contact_sheet(
     pixels = as_bytes(grid.reshape(rows * height, columns * width, 3)).numpy()
     with replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")
+        temporary.chmod(0o600)  # as tensors of faces are

@@ -1,6 +1,7 @@
 """`fl-crafter craft`: protect the features of a folder of photographs, without any federation."""
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from json import dumps
 from pathlib import Path
@@ -90,14 +91,24 @@ def craft(
         return
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; name a file, or craft shards with --ray.")
+    above = next(each for each in out.absolute().parents if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):  # rather than find out at the end
+        raise InputError(f"--out {out} cannot be written below {above}; name another file.")
     from fl_crafter.defences.configured_target import check_target
     from fl_crafter.faces.attributes import listed
-    from fl_crafter.faces.images import check_photos, find_photos
+    from fl_crafter.faces.images import check_photos, find_photos, other_files
     from fl_crafter.protection import SHIPPED_SIZE, Protector
 
     if utility_budget or false_match:
         check_target(defence)
-    paths = find_photos(photographs)
+    paths, passed_over = find_photos(photographs), other_files(photographs)
+    if passed_over:
+        typer.echo(
+            f"{len(passed_over)} files are no photographs of a kind that is read, and passed over: "
+            f"{', '.join(each.name for each in passed_over[:3])}"
+            + (", ..." if len(passed_over) > 3 else ""),
+            err=True,
+        )
     check_photos(paths, size=SHIPPED_SIZE)
     protector = Protector(
         defence=defence, utility_weight=weight, steps=steps, keep=listed(keep), seed=seed

@@ -52,6 +52,12 @@ class _OneSentence(TyperGroup):
         except InputError as error:
             errors.print(f"[red]error:[/] {escape(str(error))}")
             raise typer.Exit(2) from None
+        except OSError as error:  # a folder that cannot be written, or a disk that is full
+            if error.filename is None and error.errno is None:
+                raise
+            named = f"{error.filename}: " if error.filename else ""
+            errors.print(f"[red]failed:[/] {escape(named + (error.strerror or str(error)))}.")
+            raise typer.Exit(1) from None
         except FloatingPointError as error:
             errors.print(f"[red]failed:[/] {escape(str(error))}")
             raise typer.Exit(1) from None

@@ -81,7 +81,7 @@ class InOwnShape(Defence):
     ) -> None:
         check_for_any_encoder(name)
         self.name = name
-        self.shape = feature.shape[1:]
+        self.shape = self._own_shape = feature.shape[1:]
         spread = float(feature.std(0).mean())
         if not spread > 0:
             raise InputError("The encoder gives every public image the same feature.")
@@ -108,10 +108,10 @@ class InOwnShape(Defence):
     def _inside(self, feature: Tensor) -> Tensor:
         """With four dimensions, as defences take them."""
         scaled = feature / self.unit
-        return scaled if len(self.shape) == 3 else scaled.flatten(1)[:, :, None, None]
+        return scaled if len(self._own_shape) == 3 else scaled.flatten(1)[:, :, None, None]
 
     def _outside(self, feature: Tensor) -> Tensor:
-        return (feature * self.unit).reshape(len(feature), *self.shape)
+        return (feature * self.unit).reshape(len(feature), *self._own_shape)
 
 
 class _Function(nn.Module):

@@ -49,9 +49,11 @@ class Defence(ABC):
         model: what a trained defence brings in place of the victim's encoder and cloud model;
             `protect` then takes this encoder's features. None leaves the victim's as they are.
         decoder: the eavesdropper that a trained defence met, which an adaptive one goes on from.
+        shape: of one feature, as the defence was built for; None where any goes.
     """
 
     name: str
+    shape: torch.Size | None = None
     model: SplitModel | None = None
     decoder: nn.Module | None = None
 

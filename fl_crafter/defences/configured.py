@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fl_crafter.assets import load_amortiser, load_decoder, load_generator
 from fl_crafter.assets.trained import DISCO, DISCO_RANDOM, TRAINED, load_trained
 from fl_crafter.chunks import in_chunks
-from fl_crafter.defences.base import Defence
+from fl_crafter.defences.base import UNDEFENDED, Defence
 from fl_crafter.defences.crafter.crafter import Crafter, CrafterSettings
 from fl_crafter.defences.crafter.latent import CrafterLatent
 from fl_crafter.defences.crafter.pixels import DecodedStart, PixelSpace
@@ -157,7 +157,10 @@ def check_name(name: str, known: tuple[str, ...] = NAMES) -> None:
         InputError: there is none.
     """
     if name not in known:
-        raise InputError(f"There is no defence '{name}'; choose one of {', '.join(known)}.")
+        setting = " and its setting by an option of its own" if ":" in name else ""
+        raise InputError(
+            f"There is no defence '{name}'; choose one of {', '.join(known)}{setting}."
+        )
 
 
 def build_defence(
@@ -221,7 +224,10 @@ def build_defence(
         ),
     }
     check_name(name, NAMES + TRAINED)
-    return builders[name]()
+    defence = builders[name]()
+    if name != UNDEFENDED:
+        defence.shape = public_feature.shape[1:]
+    return defence
 
 
 def trained_defence(name: str, weights: Path | None, *, device: torch.device | str) -> Defence:

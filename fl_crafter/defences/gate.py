@@ -21,7 +21,7 @@ class ReleaseGate(Defence):
 
     def __init__(self, defence: Defence, *, unseen: Unseen) -> None:
         self.defence = defence
-        self.name = defence.name
+        self.name, self.shape = defence.name, defence.shape
         self.unseen = unseen
 
     def protect(

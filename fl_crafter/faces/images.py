@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from fl_crafter.errors import InputError
-from fl_crafter.faces.photo import list_photos, read_photo
+from fl_crafter.faces.photo import SUFFIXES, list_photos, read_photo
 from fl_crafter.faces.preprocess import to_image
 
 Images = Tensor | Image.Image | str | Path | Sequence[Image.Image | str | Path]
@@ -59,8 +59,24 @@ def find_photos(path: Path) -> list[Path]:
     inside = [photo.relative_to(path) for photo in found]
     visible = [each for each in inside if not any(part.startswith(".") for part in each.parts)]
     if not visible:
-        raise InputError(f"{path} holds no photographs; give the folder that does")
+        raise InputError(
+            f"{path} holds no photographs ({', '.join(SUFFIXES)}); give the folder that does, or "
+            "convert them"
+        )
     return [path / each for each in sorted(visible)]
+
+
+def other_files(path: Path) -> list[Path]:
+    """The files that `find_photos` passes over, hidden ones but for, by sorted path."""
+    if not path.is_dir():
+        return []
+    inside = [each for each in path.rglob("*") if each.is_file()]
+    visible = [
+        each
+        for each in inside
+        if not any(part.startswith(".") for part in each.relative_to(path).parts)
+    ]
+    return sorted({*visible} - {*find_photos(path)})
 
 
 def check_photos(paths: Sequence[Path], *, size: int) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from fl_crafter.errors import InputError
 from fl_crafter.faces.preprocess import to_image
 
-_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 
 
@@ -17,7 +17,7 @@ def read_photo(path: Path, *, crop: int | None, size: int) -> Float[Tensor, "3 s
     """Decode one photograph, turn it upright, crop and resize it.
 
     Args:
-        path: an image file of any 8-bit format that Pillow reads.
+        path: an image file with 8 bits per channel that Pillow reads.
         crop: side of the central square in pixels; None for the photograph's shorter side.
         size: side of the result in pixels.
 
@@ -54,7 +54,7 @@ def list_photos(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )
 
 

@@ -77,6 +77,11 @@ def protect_array(
         raise RefusedRelease(f"{str(error).removesuffix('.')}; nothing was sent.") from error
     if not torch.isfinite(clean).all():
         raise RefusedRelease("The clean features are not finite; nothing was sent.")
+    if defence.shape is not None and clean.shape[1:] != defence.shape:
+        raise RefusedRelease(
+            f"A feature has the shape {list(clean.shape[1:])}, and {defence.name} was built for "
+            f"{list(defence.shape)}; build it for this encoder. Nothing was sent."
+        )
     began = time.monotonic()
     protected = defence.protect(clean.to(device), random=random)
     seconds = time.monotonic() - began
@@ -154,6 +159,8 @@ class CrafterMod:
         device: torch.device | str = "cpu",
         withhold: bool = False,
     ) -> None:
+        if isinstance(passing, str):
+            raise TypeError(f"passing is the text {passing!r}; give a tuple of names")
         self._defence = defence
         self.record = record
         self.key = key

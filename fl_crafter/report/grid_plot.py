@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from statistics import mean
 
 from fl_crafter.evaluation.results import Results, WorstCase
 from fl_crafter.report.plot import BOTTOM, LEFT, RIGHT, TOP, Axis, utility_axis
@@ -75,7 +76,7 @@ class GridPlot:
         x: axis of the utility.
         y: axis of the identification.
         lines: one per defence.
-        levels: floors, one guess and the raw photographs.
+        levels: what chance gets by the same rule, in the mean, and the raw photographs.
     """
 
     x: Axis
@@ -95,7 +96,7 @@ def grid_plot(results: Results) -> GridPlot:
         own = sorted((r for r in rows if r.defence == name), key=lambda row: row.utility_auc)
         dots = tuple(_dot(row, x, y) for row in own)
         lines.append(Line(name, defence_name(name), dots))
-    levels = _levels(results, main, y)
+    levels = _levels(results, rows, y)
     return GridPlot(x, y, tuple(_labelled(lines, levels)), levels)
 
 
@@ -112,10 +113,12 @@ def _dot(row: WorstCase, x: Axis, y: Axis) -> Dot:
     )
 
 
-def _levels(results: Results, main: str, y: Axis) -> tuple[Level, ...]:
+def _levels(results: Results, rows: list[WorstCase], y: Axis) -> tuple[Level, ...]:
     """The levels from below, their titles moved apart where they would cover each other."""
-    known = {plain(name): own.top1 for name, own in results.floors[main].items()}
-    known |= {"one guess": 1 / results.people, "raw photographs": results.oracle[main].top1}
+    known = {
+        "chance of the worst case": mean(row.chance.top1 for row in rows),
+        "raw photographs": results.oracle[results.evaluators[0]].top1,
+    }
     levels, taken = [], BOTTOM + LABEL_GAP
     for title, share in sorted(known.items(), key=lambda item: item[1]):
         taken = min(y(share) - 4, taken - LABEL_GAP)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import ceil, floor
+from statistics import mean
 
 from fl_crafter.evaluation import Summary
 from fl_crafter.report.verdict import mark
@@ -74,7 +75,7 @@ class Plot:
         y: axis of the identification.
         points: one per defence.
         mark: left, top, width and height of the region that Crafter is to reach; None without one.
-        chance: height of the chance level.
+        chance: height of what as many guesses get by chance, in the mean over the defences.
     """
 
     x: Axis
@@ -92,7 +93,8 @@ def trade_off(summary: Summary) -> Plot:
         left, top = x(limit.utility_auc), y(limit.top1)
         region = (left, top, round(RIGHT - left, 1), round(BOTTOM - top, 1))
     points = _points(summary, x, y)
-    return Plot(x=x, y=y, points=points, mark=region, chance=y(summary.chance.top1))
+    chance = mean(own.worst_case.chance.top1 for own in summary.defences.values())
+    return Plot(x=x, y=y, points=points, mark=region, chance=y(chance))
 
 
 def _utility_axis(summary: Summary) -> Axis:

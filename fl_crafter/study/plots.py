@@ -94,7 +94,7 @@ def kind_of(attack: str) -> str:
 
 
 def draw_worst_case(results: Results) -> "Figure":
-    """Utility against worst-case identification, by the main judge, with the floors."""
+    """Utility against worst-case identification, by the main judge, with what chance gets."""
     figure, (axes,) = _panels(1, width=9.5)
     lines: Lines = {}
     for row in _of_main(results, results.worst_case):
@@ -102,7 +102,12 @@ def draw_worst_case(results: Results) -> "Figure":
             Spot(row.utility_auc, row.top1, row.intervals["top1"], row.reliable)
         )
     _draw(axes, lines)
-    _floors(axes, results)
+    # several tries count, so that one picture's floors and one guess would be the wrong measure
+    by_chance = [
+        (row.utility_auc, row.chance.top1) for row in _of_main(results, results.worst_case)
+    ]
+    axes.plot(*zip(*by_chance, strict=True), "_", color="0.4", label="chance of the worst case")
+    _raw_photographs(axes, results)
     axes.set_ylabel(f"worst-case identification, {results.evaluators[0]} top-1")
     _finish(figure, [axes], results)
     return figure
@@ -237,7 +242,12 @@ def _floors(axes: "Axes", results: Results) -> None:
         style = styles[name]
         axes.axhline(floor.top1, color="0.6", linestyle=style, linewidth=1, label=_words(name))
     axes.axhline(1 / results.people, color="0.6", linestyle=":", label="one guess")
-    axes.axhline(results.oracle[main].top1, color="0.3", linestyle=":", label="raw photographs")
+    _raw_photographs(axes, results)
+
+
+def _raw_photographs(axes: "Axes", results: Results) -> None:
+    raw = results.oracle[results.evaluators[0]].top1
+    axes.axhline(raw, color="0.3", linestyle=":", label="raw photographs")
 
 
 def _finish(figure: "Figure", panels: "Sequence[Axes]", results: Results) -> None:

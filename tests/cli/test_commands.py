@@ -11,7 +11,7 @@ import pytest
 import torch
 import typer.main
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from typer.testing import Result
 
@@ -161,6 +161,39 @@ def test_craft_keeps_what_is_asked_for(
         crafted.append(load_file(out)["feature"].clone())
     assert not torch.equal(*crafted[:2]) and not torch.equal(*crafted[1:])
     refused(*options, "--keep", "smile", named=("smile", "Smiling"))
+
+
+def test_craft_names_the_files_that_it_passes_over(
+    run: Callable[..., Result], folder: Path, tmp_path: Path, few: None
+) -> None:
+    next(folder.rglob("*.jpg")).with_name("phone.heic").write_bytes(b"ftypheic")
+    result = run("craft", folder, "--out", tmp_path / "a.safetensors", "--defence", "substitution")
+    assert result.exit_code == 0
+    assert "1 files are no photographs of a kind that is read" in result.stderr
+    assert "phone.heic" in result.stderr
+
+
+def test_what_cannot_be_written_is_one_sentence_before_anything_is_crafted(
+    run: Callable[..., Result], refused: Callable[..., str], folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    refused("craft", folder, "--out", file / "features.safetensors", named=(file,))
+    save_file({"feature": torch.rand(2, 64, 16, 16)}, tmp_path / "features.safetensors")
+    result = run(
+        "attack",
+        tmp_path / "features.safetensors",
+        "--out",
+        file / "seen",
+        "--attack",
+        "average_face",
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith("failed:") and str(file) in result.stderr
+
+
+def test_the_help_tells_of_arguments_too(run: Callable[..., Result]) -> None:
+    assert "its sub-folders are read" in run("craft", "--help").output
 
 
 @pytest.mark.parametrize("defence", ["none", "projection"])

@@ -261,6 +261,15 @@ def test_a_reply_that_cannot_be_protected_is_refused(content: RecordDict, reason
     assert not defence.seen
 
 
+def test_features_of_another_shape_than_the_defences_are_named() -> None:
+    """As those of another encoder than the Protector's."""
+    mod = CrafterMod(Protector(defence="substitution").defence, passing=("labels",))
+    reply = reply_of(app_returning(content_of(torch.rand(2, 64, 8, 8)), mod))
+    assert "shape [64, 8, 8], and substitution was built for [64, 16, 16]" in reply.error.reason
+    with pytest.raises(TypeError, match="passing"):
+        CrafterMod(Protector, passing="labels")  # type: ignore[arg-type]
+
+
 def test_a_change_that_the_wire_does_not_carry_is_none() -> None:
     large = CLEAN + 1000  # whose neighbours in half precision are .5 away
     mod = sharing(Broken(large + 1e-3))

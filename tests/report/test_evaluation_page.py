@@ -232,9 +232,7 @@ def test_the_plot_holds_every_point_and_level() -> None:
     assert [dot.reliable for dot in crafter.dots] == [True, False]
     assert crafter.dots[0].x < crafter.dots[1].x and crafter.dots[0].y > crafter.dots[1].y
     assert {level.title.rsplit(" ", 1)[0] for level in plot.levels} == {
-        "average face",
-        "random face",
-        "one guess",
+        "chance of the worst case",
         "raw photographs",
     }
     spans = []
