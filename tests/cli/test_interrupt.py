@@ -151,7 +151,7 @@ def test_what_is_left_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     remaining = progress.Remaining(3)
     said = [remaining.part_done() for _ in range(2)]
     assert said == ["about 1 min 0 s left", "about 40.0 s left"]
-    assert remaining.part_done() == "nothing left"
+    assert remaining.part_done() == "the last one"
 
 
 def test_a_stopped_demo_goes_on(
