@@ -108,6 +108,7 @@ def draw_worst_case(results: Results) -> "Figure":
     ]
     axes.plot(*zip(*by_chance, strict=True), "_", color="0.4", label="chance of the worst case")
     _raw_photographs(axes, results)
+    axes.set_ylim(0, 1.05)
     axes.set_ylabel(f"worst-case identification, {results.evaluators[0]} top-1")
     _finish(figure, [axes], results)
     return figure
