@@ -11,6 +11,7 @@ takes part only in runs that are in all that concerns it as its node configurati
 
 import hashlib
 import os
+from contextvars import ContextVar
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -59,6 +60,8 @@ from strategies.requests import CHECK_MESSAGE, INFERENCE_MESSAGE, REQUEST
 from strategies.utility import predict
 
 EXPECTED, SECRET = "expected", "secret"
+_INDEX: ContextVar[Tensor] = ContextVar("index")
+"""Positions of the photographs of the message being made: what is claimed is what leaves."""
 
 
 def _config(context: Context) -> SimulationConfig:
@@ -119,12 +122,16 @@ def release_once(message: Message, context: Context, call_next: ClientAppCallabl
         payload = Payload(kept["feature"], kept["labels"], client, stated, purpose)
         content = write_payload(payload, dtype=config.wire_dtype)  # type: ignore[arg-type]
         return _expecting(Message(content, reply_to=message), config, message, context)
-    index = _index(config, context, round=stated, purpose=purpose)
+    index = _fresh(config, context, round=stated, purpose=purpose)
     photographs = client_data.digests(own, index)
     refusal = "These photographs were shared before; they are not shared again."
     if not photographs:
         return error_reply(message, refusal)
-    reply = call_next(message, context)
+    token = _INDEX.set(index)
+    try:
+        reply = call_next(message, context)
+    finally:
+        _INDEX.reset(token)
     if reply.has_error():
         return reply
     if not releases.claim(photographs):  # by another request, meanwhile
@@ -144,7 +151,8 @@ def _releases(context: Context) -> Releases:
 
 def _digest(config: SimulationConfig, *which: object) -> str:
     """What a request is known by: all that decides what the answer is made of."""
-    return hashlib.sha256(repr((sorted(pins(config).items()), which)).encode()).hexdigest()
+    agreed = sorted(pins(config.lasting()).items())
+    return hashlib.sha256(repr((agreed, which)).encode()).hexdigest()
 
 
 def _arrays(reply: Message) -> dict[str, Tensor]:
@@ -153,7 +161,7 @@ def _arrays(reply: Message) -> dict[str, Tensor]:
     return {name: half_if_exact(tensor) for name, tensor in read.items()}
 
 
-def _index(
+def _fresh(
     config: SimulationConfig, context: Context, *, round: int, purpose: Purpose
 ) -> Int64[Tensor, " count"]:
     """Positions of the photographs of one message among the client's faces, row by row.
@@ -204,7 +212,7 @@ def _observe(
     if not config.output:
         return
     (stated, purpose), client = _request(message, config), client_number(context, config)
-    index = _index(config, context, round=stated, purpose=purpose)
+    index = _INDEX.get()
     seen = torch.zeros(len(index), dtype=torch.bool)
     if protected.identified is not None:
         seen = protected.identified.cpu()
@@ -308,7 +316,7 @@ def _share(message: Message, context: Context) -> Message:
         torch.set_num_threads(config.threads)
     client = client_number(context, config)
     stated, purpose = _request(message, config)
-    index = _index(config, context, round=stated, purpose=purpose)
+    index = _INDEX.get()
     own, _ = private_photographs(context, config)
     image = client_data.faces(own).image[index]
     encoder = client_data.model(config.weights).encoder

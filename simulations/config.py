@@ -14,6 +14,10 @@ from fl_crafter.errors import InputError
 Value = bool | int | float | str
 
 
+MACHINE = ("output", "state", "cache", "timeout", "wave", "device", "client_cpus", "client_gpus")
+"""Settings, beside `threads`, of the machine and not of what is computed."""
+
+
 def _setting(default: Any, **limits: Any) -> Any:
     """A field with limits: `low`, `high` (both allowed), `above` (not allowed) and `choices`."""
     return dataclasses.field(default=default, metadata=limits)
@@ -160,6 +164,12 @@ class SimulationConfig:
     def run_config(self) -> dict[str, Value]:
         """The flat mapping that Flower carries and `from_mapping` reads."""
         return {_key(name): value for name, value in dataclasses.asdict(self).items()}
+
+    def lasting(self) -> "SimulationConfig":
+        """Without what the same run may have otherwise when it is resumed."""
+        defaults = {field.name: field.default for field in dataclasses.fields(SimulationConfig)}
+        own = {name: defaults[name] for name in MACHINE}
+        return dataclasses.replace(self, threads=0, **own)
 
     @staticmethod
     def from_mapping(values: Mapping[str, object], *, source: str) -> "SimulationConfig":

@@ -67,7 +67,10 @@ def _run(config: SimulationConfig, folder: Path, *, mode: Mode, resume: bool, sh
         folder.with_name(f"{folder.name}.{state}") for state in ("partial", "failed", "earlier")
     )
     if resume and (partial / run_folder.CONFIG).is_file():  # it was stopped while it was put there
+        _check_same(partial / run_folder.CONFIG, config)
         return _finish(partial, folder, earlier)
+    if earlier.is_dir() and not folder.exists():
+        earlier.rename(folder)
     if resume and config.scenario == "deployment":
         raise InputError("a deployment is not resumed; run it without --resume.")
     _prepare(partial, failed, resume=resume)
@@ -96,6 +99,14 @@ def _run(config: SimulationConfig, folder: Path, *, mode: Mode, resume: bool, sh
         raise
     _write_config(partial, config, folder, mode=mode, seconds=time.monotonic() - began)
     return _finish(partial, folder, earlier)
+
+
+def _check_same(stored: Path, config: SimulationConfig) -> None:
+    known = json.loads(stored.read_text(encoding="utf-8"))["config"]
+    if SimulationConfig.from_mapping(known, source=str(stored)).lasting() != config.lasting():
+        raise InputError(
+            f"the run in {stored.parent} has other settings; take those, or run without --resume."
+        )
 
 
 def _finish(partial: Path, folder: Path, earlier: Path) -> Path:

@@ -1,6 +1,5 @@
 """The server: trains the cloud model on what clients share, the eavesdropper on its line."""
 
-import dataclasses
 import tempfile
 import time
 from collections.abc import Generator
@@ -96,7 +95,7 @@ def _share_features(
     """The development scenario, from the beginning or from where the state folder says."""
     random = derived_random(config.seed, "server")
     cloud = task.first_cloud(config, names, random=random).to(config.device)
-    checkpoint, settings = state / "checkpoint.safetensors", _lasting(config).run_config()
+    checkpoint, settings = state / "checkpoint.safetensors", config.lasting().run_config()
     done, admitted = load_checkpoint(checkpoint, cloud, random=random, settings=settings)
     tap = TapGrid(grid, terms=terms, folder=state / "overheard" if config.state else None)
 
@@ -143,24 +142,6 @@ def _share_features(
     )
     if config.output:
         _store(Path(config.output), strategy, tap, seconds=time.monotonic() - began)
-
-
-def _lasting(config: SimulationConfig) -> SimulationConfig:
-    """The configuration without what a resumed run may have otherwise."""
-    machine = {
-        "output",
-        "state",
-        "cache",
-        "timeout",
-        "wave",
-        "device",
-        "client_cpus",
-        "client_gpus",
-    }
-    defaults = SimulationConfig()
-    return dataclasses.replace(
-        config, threads=0, **{name: getattr(defaults, name) for name in machine}
-    )
 
 
 def _await_clients(grid: Grid, clients: int) -> None:

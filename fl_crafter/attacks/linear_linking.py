@@ -96,7 +96,7 @@ class EmbeddingRegression(Linker):
         table, seen = scaled(short(self.rows)), self.embedding.double().cpu()
         mean, place = seen.mean(0), place.cpu()
         ridge = RidgeCV(alphas=RIDGES).fit((seen - mean).numpy(), table.numpy())
-        left = table - torch.from_numpy(ridge.predict((seen - mean).numpy()))
+        left = table - torch.from_numpy(ridge.predict((seen - mean).numpy())).view_as(table)
         assert isinstance(ridge.alpha_, float)
         left /= 1 - _leverage(seen - mean, ridge.alpha_)[:, None]
         album = torch.zeros(len(people), len(mean), dtype=seen.dtype)

@@ -1,5 +1,6 @@
 """`fl-crafter`: the command line."""
 
+import errno
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -53,7 +54,7 @@ class _OneSentence(TyperGroup):
             errors.print(f"[red]error:[/] {escape(str(error))}")
             raise typer.Exit(2) from None
         except OSError as error:  # a folder that cannot be written, or a disk that is full
-            if error.filename is None and error.errno is None:
+            if error.errno in (None, errno.EPIPE):  # of a reader that has gone typer takes care
                 raise
             named = f"{error.filename}: " if error.filename else ""
             errors.print(f"[red]failed:[/] {escape(named + (error.strerror or str(error)))}.")

@@ -1,6 +1,7 @@
 """Cut a network that cannot be traced: run it, and stop or take over where a layer ends."""
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,14 @@ class _Kept(nn.Module):
         super().__init__()
         self.convolution = convolution
 
-    def forward(self, value: Tensor) -> Tensor:
-        return self.convolution(value)
+    def forward(self, *values: Any, **more: Any) -> Tensor:
+        return self.convolution(*values, **more)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("convolution"), name)
 
 
 def _copied(network: nn.Module, layer: str) -> nn.Module:

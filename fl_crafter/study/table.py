@@ -33,12 +33,13 @@ def markdown(results: Results) -> str:
         *(_bounds(results, evaluator) for evaluator in results.evaluators),
     ]
     if results.linkability:
+        with_album = any(row.evidence.endswith(AND_ALBUM) for row in results.linkability)
         parts += ["## Linkability: who is recognised by a classifier", _linkability(results)]
         parts += [
             f"*{BY_ALBUM.removeprefix(', ').capitalize()}*: nothing of these people went through "
             "the defence; from public faces it is told what somebody's would give whose plain "
-            "photographs a face recogniser sees. The others have labelled uploads of them, *"
-            f"{AND_ALBUM.removeprefix(', ')}* both."
+            "photographs a face recogniser sees. The others have labelled uploads of them"
+            + (f", *{AND_ALBUM.removeprefix(', ')}* both." if with_album else ".")
         ]
     parts += ["## Self-checks", _checks(results.self_checks)]
     return "\n\n".join(parts) + "\n"

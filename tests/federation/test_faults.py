@@ -95,6 +95,8 @@ def test_a_run_that_is_stopped_when_all_is_written_loses_nothing(
             run_simulation(config, tmp_path, mode="in-process", show=quiet)
     assert notes(before) == earlier
     written = notes(tmp_path / "none.partial")
+    with pytest.raises(InputError, match="has other settings"):
+        run_simulation(make_config(seed=2), tmp_path, mode="in-process", resume=True, show=quiet)
     resumed = run_simulation(config, tmp_path, mode="in-process", resume=True, show=quiet)
     assert notes(resumed) == written != earlier
     assert {path.name for path in tmp_path.iterdir()} == {"none", ".none.lock"}
