@@ -100,8 +100,8 @@ def test_a_recogniser_names_people_by_plain_photographs(world: World) -> None:
     nothing = EmbeddingRegression(one_for_all(world.encoder(public)), embed(public))
     asked_nothing = one_for_all(world.encoder(asked))
     assert top1(nothing, embed(album), asked_nothing) == pytest.approx(1 / PEOPLE)
-    brightness = EmbeddingRegression(public.mean((1, 2, 3))[:, None], embed(public))
-    assert top1(brightness, embed(album), asked.mean((1, 2, 3))[:, None]) > 2 / PEOPLE
+    one_number = EmbeddingRegression(embed(public)[:, :1], embed(public))
+    assert top1(one_number, embed(album), embed(asked)[:, :1]) > 3 / PEOPLE
     known_of_some = world.encoder(public).masked_fill(
         torch.rand(300, 1, 1, 1, generator=seeded(4)) < 0.1, torch.nan
     )
