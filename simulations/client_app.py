@@ -116,18 +116,19 @@ def release_once(message: Message, context: Context, call_next: ClientAppCallabl
     own, number = private_photographs(context, config)
     releases, client = _releases(context), client_number(context, config)
     dealt = client_data.share(own, client=number, round=stated, purpose=purpose)
-    asked = _digest(config, client, stated, int(purpose), client_data.digests(own, dealt))
+    digests = client_data.digests(own, dealt)
+    asked = _digest(config, client, stated, int(purpose), digests)
     kept = releases.kept(asked)
     if kept is not None:
         payload = Payload(kept["feature"], kept["labels"], client, stated, purpose)
         content = write_payload(payload, dtype=config.wire_dtype)  # type: ignore[arg-type]
         return _expecting(Message(content, reply_to=message), config, message, context)
-    index = _fresh(config, context, round=stated, purpose=purpose)
-    photographs = client_data.digests(own, index)
+    fresh = releases.fresh(digests)
+    photographs = [digests[place] for place in fresh]
     refusal = "These photographs were shared before; they are not shared again."
     if not photographs:
         return error_reply(message, refusal)
-    token = _INDEX.set(index)
+    token = _INDEX.set(_ordered(dealt[fresh], context, round=stated, purpose=purpose))
     try:
         reply = call_next(message, context)
     finally:
@@ -161,17 +162,14 @@ def _arrays(reply: Message) -> dict[str, Tensor]:
     return {name: half_if_exact(tensor) for name, tensor in read.items()}
 
 
-def _fresh(
-    config: SimulationConfig, context: Context, *, round: int, purpose: Purpose
+def _ordered(
+    index: Int64[Tensor, " count"], context: Context, *, round: int, purpose: Purpose
 ) -> Int64[Tensor, " count"]:
-    """Positions of the photographs of one message among the client's faces, row by row.
+    """The photographs of one message in the order in which they leave, row by row.
 
-    Those of them that never left. Which they are, the seed decides; in what order they leave a
-    deployed client, a secret that lasts as long as the run.
+    The seed has dealt them; of a deployed client a secret that lasts as long as the run decides the
+    order.
     """
-    own, number = private_photographs(context, config)
-    dealt = client_data.share(own, client=number, round=round, purpose=purpose)
-    index = dealt[_releases(context).fresh(client_data.digests(own, dealt))]
     if is_simulated(context):
         return index
     if SECRET not in context.state:

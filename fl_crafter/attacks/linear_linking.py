@@ -49,10 +49,8 @@ class DiscriminantAnalysis(Linker):
             raise ValueError("discriminant analysis takes two rows or more of somebody")
         scaled = _standardised(evidence.double().cpu())
         table = scaled(evidence)
-        place = place.cpu()
-        total = torch.zeros(len(people), table.shape[1], dtype=table.dtype)
-        centre = total.index_add(0, place, table) / place.bincount()[:, None]
-        within = table - centre[place]
+        centre = _mean_of_each(table, place)
+        within = table - centre[place.cpu()]
         # what never varied within the few photographs of a person may vary in the next one
         weight, bias = _gaussian(centre, within, self.least)
         return Linking(people, lambda rows: (scaled(rows) @ weight + bias).float())
@@ -94,13 +92,12 @@ class EmbeddingRegression(Linker):
         short = self._shortened()
         scaled = _standardised(short(self.rows))
         table, seen = scaled(short(self.rows)), self.embedding.double().cpu()
-        mean, place = seen.mean(0), place.cpu()
+        mean = seen.mean(0)
         ridge = RidgeCV(alphas=RIDGES).fit((seen - mean).numpy(), table.numpy())
         left = table - torch.from_numpy(ridge.predict((seen - mean).numpy())).view_as(table)
         assert isinstance(ridge.alpha_, float)
         left /= 1 - _leverage(seen - mean, ridge.alpha_)[:, None]
-        album = torch.zeros(len(people), len(mean), dtype=seen.dtype)
-        album = album.index_add(0, place, evidence.double().cpu()) / place.bincount()[:, None]
+        album = _mean_of_each(evidence.double().cpu(), place)
         centre = torch.from_numpy(ridge.predict((album - mean).numpy()))
         weight, bias = _gaussian(centre.view(len(people), -1), left, self.least)
         return Linking(people, lambda rows: (scaled(short(rows)) @ weight + bias).float())
@@ -114,6 +111,16 @@ class EmbeddingRegression(Linker):
         count = min(self.components, len(known) - 1)
         reduced = PCA(count, svd_solver="randomized", random_state=0).fit(scaled(known).numpy())
         return lambda rows: torch.from_numpy(reduced.transform(scaled(rows).numpy()))
+
+
+def _mean_of_each(
+    table: Float[Tensor, "count size"], place: Int64[Tensor, " count"]
+) -> Float[Tensor, "people size"]:
+    """The mean of each person's rows; `place` is the person's, of whom none is without a row."""
+    place = place.cpu()
+    count = place.bincount()
+    total = torch.zeros(len(count), table.shape[1], dtype=table.dtype)
+    return total.index_add(0, place, table) / count[:, None]
 
 
 def _leverage(table: Float[Tensor, "count size"], penalty: float) -> Float[Tensor, " count"]:

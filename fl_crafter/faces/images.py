@@ -56,27 +56,28 @@ def find_photos(path: Path) -> list[Path]:
         raise InputError(f"{path} does not exist; give a photograph or a folder of them")
     folders = [path, *(each for each in path.rglob("*") if each.is_dir())]
     found = [photo for folder in folders for photo in list_photos(folder)]
-    inside = [photo.relative_to(path) for photo in found]
-    visible = [each for each in inside if not any(part.startswith(".") for part in each.parts)]
+    visible = _visible(path, found)
     if not visible:
         raise InputError(
             f"{path} holds no photographs ({', '.join(SUFFIXES)}); give the folder that does, or "
             "convert them"
         )
-    return [path / each for each in sorted(visible)]
+    return visible
 
 
 def other_files(path: Path) -> list[Path]:
-    """The files that `find_photos` passes over, hidden ones but for, by sorted path."""
+    """The files that `find_photos` passes over, but for hidden ones, by sorted path."""
     if not path.is_dir():
         return []
-    inside = [each for each in path.rglob("*") if each.is_file()]
-    visible = [
-        each
-        for each in inside
-        if not any(part.startswith(".") for part in each.relative_to(path).parts)
-    ]
-    return sorted({*visible} - {*find_photos(path)})
+    files = _visible(path, [each for each in path.rglob("*") if each.is_file()])
+    photographs = set(find_photos(path))
+    return [each for each in files if each not in photographs]
+
+
+def _visible(folder: Path, files: Sequence[Path]) -> list[Path]:
+    """Those of a folder's files that neither are hidden nor lie in a hidden folder, sorted."""
+    inside = sorted(each.relative_to(folder) for each in files)
+    return [folder / each for each in inside if not any(p.startswith(".") for p in each.parts)]
 
 
 def check_photos(paths: Sequence[Path], *, size: int) -> None:
